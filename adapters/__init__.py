@@ -1,0 +1,1 @@
+"""One module per wire format: bytes in, columnar batches of records (or rejected units) out."""

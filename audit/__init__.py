@@ -1,0 +1,1 @@
+"""What happened: canonical events. A look at a person is written down before anything is shown."""

@@ -1,0 +1,1 @@
+"""Who may see what: decisions are values with reasons. No I/O."""

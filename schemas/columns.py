@@ -1,0 +1,208 @@
+"""Columnar batches: how records travel in bulk from an adapter to the store and the linkage core.
+
+Rules:
+- A reader yields `UnitBatch`es. Each unit of the feed is in exactly one batch and, within it, in
+  `rejected` or in at least one of the tables, told by its ordinal `unit`.
+- `content` is the canonical JSON of a record without its envelope (`as_at`, `unit`): equal content
+  means nothing changed.
+- `MATCH_SCHEMA` columns are what linkage reads; they repeat what `content` holds, as sent, flat.
+  List columns hold the current value first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from schemas.codes import TelecomSystem
+from schemas.dates import Instant
+from schemas.demographics import HumanName
+from schemas.items import CareItem
+from schemas.records import ClientRecord, Rejected, SourceMerge, StaffEntry
+
+_LIST = pa.list_(pa.string())
+
+MATCH_SCHEMA = pa.schema(
+    [
+        ("nhs_number", pa.string()),
+        ("nhs_status", pa.string()),
+        ("given", _LIST),
+        ("family", _LIST),
+        ("name_text", _LIST),
+        ("birth_date", pa.string()),
+        ("gender", pa.string()),
+        ("birth_sex", pa.string()),
+        ("ethnicity", pa.string()),
+        ("postcode", _LIST),
+        ("address", _LIST),
+        ("uprn", _LIST),
+        ("phone", _LIST),
+        ("email", _LIST),
+        ("gp_practice", pa.string()),
+        ("identifier", _LIST),
+        ("death", pa.string()),
+    ]
+)
+"""Columns for linkage. `given` and `family` run in parallel, one entry per name (empty text where a
+name lacks that part); `address` and `postcode` run in parallel likewise; `identifier` entries are
+`system|value`; `death` is a date, or `yes` where only the fact is known."""
+
+RECORD_SCHEMA = pa.schema(
+    [
+        ("unit", pa.int64()),
+        ("local_id", pa.string()),
+        ("as_at", pa.string()),
+        ("content", pa.large_binary()),
+        *MATCH_SCHEMA,
+    ]
+)
+ITEM_SCHEMA = pa.schema(
+    [
+        ("unit", pa.int64()),
+        ("subject", pa.string()),
+        ("heading", pa.string()),
+        ("item_id", pa.string()),
+        ("as_at", pa.string()),
+        ("content", pa.large_binary()),
+    ]
+)
+MERGE_SCHEMA = pa.schema(
+    [
+        ("unit", pa.int64()),
+        ("retired", pa.string()),
+        ("survivor", pa.string()),
+        ("as_at", pa.string()),
+    ]
+)
+STAFF_SCHEMA = pa.schema(
+    [
+        ("unit", pa.int64()),
+        ("staff_id", pa.string()),
+        ("as_at", pa.string()),
+        ("content", pa.large_binary()),
+    ]
+)
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one byte form of a record: fields as declared, mapping keys sorted, no white space."""
+    return _ENCODER.encode(value)
+
+
+@dataclass(frozen=True)
+class UnitBatch:
+    """A run of consecutive units of one feed, as columns.
+
+    Attributes:
+        first_unit: ordinal of the first unit.
+        units: how many units were read into this batch.
+        records, items, merges, staff: tables of the schemas above.
+        rejected: units that were not loaded.
+        issues: (field, reason) → how many fields of loaded units could not be read as their type
+            and were kept as sent; no values.
+    """
+
+    first_unit: int
+    units: int
+    records: pa.Table
+    items: pa.Table
+    merges: pa.Table
+    staff: pa.Table
+    rejected: tuple[Rejected, ...] = ()
+    issues: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+Envelope = tuple[int, Instant | None]
+"""The unit a thing came in, and when the source says it stood so (None: as the feed says)."""
+
+
+def record_table(rows: Sequence[tuple[Envelope, ClientRecord]]) -> pa.Table:
+    """Client records as a table of `RECORD_SCHEMA`."""
+    records = [record for _, record in rows]
+    columns: dict[str, Any] = {
+        "unit": [envelope[0] for envelope, _ in rows],
+        "local_id": [r.local_id for r in records],
+        "as_at": [envelope[1] for envelope, _ in rows],
+        "content": [canonical_json(r) for r in records],
+        **_match_columns(records),
+    }
+    return _table(RECORD_SCHEMA, columns)
+
+
+def item_table(rows: Sequence[tuple[Envelope, CareItem]]) -> pa.Table:
+    """Care items as a table of `ITEM_SCHEMA`."""
+    columns = {
+        "unit": [envelope[0] for envelope, _ in rows],
+        "subject": [item.subject for _, item in rows],
+        "heading": [item.heading.value for _, item in rows],
+        "item_id": [item.item_id for _, item in rows],
+        "as_at": [envelope[1] for envelope, _ in rows],
+        "content": [canonical_json(item) for _, item in rows],
+    }
+    return _table(ITEM_SCHEMA, columns)
+
+
+def merge_table(rows: Sequence[tuple[Envelope, SourceMerge]]) -> pa.Table:
+    """Source merges as a table of `MERGE_SCHEMA`."""
+    columns = {
+        "unit": [envelope[0] for envelope, _ in rows],
+        "retired": [merge.retired for _, merge in rows],
+        "survivor": [merge.survivor for _, merge in rows],
+        "as_at": [envelope[1] for envelope, _ in rows],
+    }
+    return _table(MERGE_SCHEMA, columns)
+
+
+def staff_table(rows: Sequence[tuple[Envelope, StaffEntry]]) -> pa.Table:
+    """Staff entries as a table of `STAFF_SCHEMA`."""
+    columns = {
+        "unit": [envelope[0] for envelope, _ in rows],
+        "staff_id": [entry.staff_id for _, entry in rows],
+        "as_at": [envelope[1] for envelope, _ in rows],
+        "content": [canonical_json(entry) for _, entry in rows],
+    }
+    return _table(STAFF_SCHEMA, columns)
+
+
+def match_table(records: Iterable[ClientRecord]) -> pa.Table:
+    """What linkage reads of client records, as a table of `MATCH_SCHEMA`."""
+    return _table(MATCH_SCHEMA, _match_columns(list(records)))
+
+
+def _table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:
+    arrays = [pa.array(columns[f.name], type=f.type) for f in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _given(name: HumanName) -> str:
+    return " ".join(name.given)
+
+
+def _match_columns(records: Sequence[ClientRecord]) -> dict[str, list[Any]]:
+    phone = (TelecomSystem.PHONE, TelecomSystem.SMS)
+    email = (TelecomSystem.EMAIL,)
+    return {
+        "nhs_number": [r.nhs_number.value if r.nhs_number else None for r in records],
+        "nhs_status": [r.nhs_number.status.value if r.nhs_number else None for r in records],
+        "given": [[_given(n) for n in r.names] for r in records],
+        "family": [[n.family or "" for n in r.names] for r in records],
+        "name_text": [[n.text for n in r.names if n.text] for r in records],
+        "birth_date": [r.birth_date for r in records],
+        "gender": [r.gender.value if r.gender else None for r in records],
+        "birth_sex": [r.birth_sex.value if r.birth_sex else None for r in records],
+        "ethnicity": [r.ethnicity for r in records],
+        "postcode": [[a.postcode or "" for a in r.addresses] for r in records],
+        "address": [[", ".join(a.lines) for a in r.addresses] for r in records],
+        "uprn": [[a.uprn for a in r.addresses if a.uprn] for r in records],
+        "phone": [[t.value for t in r.telecoms if t.system in phone] for r in records],
+        "email": [[t.value for t in r.telecoms if t.system in email] for r in records],
+        "gp_practice": [r.gp_practice for r in records],
+        "identifier": [[f"{i.system}|{i.value}" for i in r.identifiers] for r in records],
+        "death": [(r.death.on or "yes") if r.death else None for r in records],
+    }

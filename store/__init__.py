@@ -1,0 +1,1 @@
+"""SQLAlchemy over SQLite or PostgreSQL; sealed payloads; migrations. Implements service.ports."""

@@ -1,0 +1,1 @@
+"""The server-rendered pages. Nothing is served yet: this package holds the layer's place."""
