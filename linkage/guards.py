@@ -1,0 +1,112 @@
+"""Guard rails: what forbids a join whatever the score says. A table, each row with its reason.
+
+A guard looks at the levels and features of a pair and answers "never join these two without a
+person's decision". The forbidden pairs hold inside clusters too: no chain of joins brings them
+together (linkage/cluster.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from linkage.compare import FIELDS, LEVELS, Bools, Levels, Rows
+from linkage.features import Features
+
+
+class _Pairs:
+    """The pairs at hand, with their levels by name."""
+
+    def __init__(self, features: Features, left: Rows, right: Rows, levels: Levels) -> None:
+        self.f, self.left, self.right = features, left, right
+        self._levels = levels
+
+    def at(self, field: str, *names: str) -> Bools:
+        """Where the field's level is one of the names (`missing` for 0)."""
+        row = self._levels[FIELDS.index(field)]
+        wanted = [0 if n == "missing" else LEVELS[field].index(n) + 1 for n in names]
+        return np.asarray(np.isin(row, wanted))
+
+    @property
+    def years_apart(self) -> npt.NDArray[np.int32]:
+        """Years between the births; 0 where one is unknown."""
+        a, b = self.f.birth[self.left], self.f.birth[self.right]
+        return np.where((a > 0) & (b > 0), np.abs(a // 10_000 - b // 10_000), 0)
+
+
+def _verified_numbers_differ(p: _Pairs) -> Bools:
+    verified = p.f.verified[p.left] & p.f.verified[p.right]
+    return verified & p.at("nhs_number", "different")
+
+
+def _one_number_two_people(p: _Pairs) -> Bools:
+    name = p.at("given", "different", "missing")
+    birth = p.at("birth_date", "different", "two parts same", "missing")
+    known = p.at("given", "different") | p.at("birth_date", "different")
+    return p.at("nhs_number", "same") & name & birth & known
+
+
+def _born_a_generation_apart(p: _Pairs) -> Bools:
+    slips = p.at("birth_date", "one slip", "day and month swapped", "partly known")
+    return (p.years_apart >= 12) & ~slips
+
+
+def _twins(p: _Pairs) -> Bools:
+    born_together = p.at("birth_date", "same", "same 1 January")
+    return born_together & p.at("given", "different") & ~p.at("nhs_number", "same")
+
+
+def _born_after_death(p: _Pairs) -> Bools:
+    f = p.f
+    birth = np.maximum(f.birth[p.left], f.birth[p.right])
+    deaths = np.stack([f.death[p.left], f.death[p.right]])
+    death = np.where(deaths > 0, deaths, np.iinfo(np.int32).max).min(axis=0)
+    return np.asarray(birth // 100 > death // 100)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """One guard rail."""
+
+    code: str
+    reason: str
+    forbids: Callable[[_Pairs], Bools]
+
+
+GUARDS: tuple[Guard, ...] = (
+    Guard(
+        "verified_numbers_differ",
+        "both NHS numbers were traced, and they differ",
+        _verified_numbers_differ,
+    ),
+    Guard(
+        "one_number_two_people",
+        "one NHS number, but name and birth date conflict (a mother's number on her baby)",
+        _one_number_two_people,
+    ),
+    Guard(
+        "generation_apart",
+        "born twelve years or more apart (parent and child of one name)",
+        _born_a_generation_apart,
+    ),
+    Guard("twins", "born the same day with different forenames (twins)", _twins),
+    Guard("born_after_death", "one was born after the other died", _born_after_death),
+)
+"""In order: the first that forbids gives the reason. Codes in results count from 1."""
+
+
+def forbidden(features: Features, left: Rows, right: Rows, levels: Levels) -> Levels:
+    """For each pair 0, or 1 + index of the first guard in `GUARDS` that forbids it."""
+    pairs = _Pairs(features, left, right, levels)
+    out = np.zeros(len(left), np.uint8)
+    for index in range(len(GUARDS) - 1, -1, -1):
+        out[GUARDS[index].forbids(pairs)] = index + 1
+    return out
+
+
+def reasons() -> Mapping[str, str]:
+    """Guard code → reason, for reports and docs."""
+    return {guard.code: guard.reason for guard in GUARDS}
