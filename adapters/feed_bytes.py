@@ -115,7 +115,7 @@ class Line:
 
     Attributes:
         number: from 1, as an editor counts.
-        data: the bytes; for a line over the limit only its first `KEPT_RAW_BYTES`.
+        data: the bytes; for a line over the limit only its beginning.
         length: how long it really is, in bytes.
         ended: whether a line end followed (False only for the file's last line).
     """
@@ -134,6 +134,7 @@ class Line:
 def read_lines(stream: BinaryIO, max_bytes: int) -> Iterator[Line]:
     """Lines ended by LF or CRLF, in bounded memory whatever their length."""
     number = 0
+    kept = min(KEPT_RAW_BYTES, max_bytes)
     while True:
         data = stream.readline(max_bytes + 2)
         if not data:
@@ -145,7 +146,7 @@ def read_lines(stream: BinaryIO, max_bytes: int) -> Iterator[Line]:
             if len(body) <= max_bytes:
                 yield Line(number, body, len(body), ended)
             else:
-                yield Line(number, body[:KEPT_RAW_BYTES], len(body), ended)
+                yield Line(number, body[:kept], len(body), ended)
             continue
         length = len(data)
         while not ended:
@@ -154,4 +155,4 @@ def read_lines(stream: BinaryIO, max_bytes: int) -> Iterator[Line]:
                 break
             length += len(piece)
             ended = piece.endswith(b"\n")
-        yield Line(number, data[:KEPT_RAW_BYTES], length, ended)
+        yield Line(number, data[:kept], length, ended)

@@ -180,11 +180,3 @@ VERIFIED_PERCENT: dict[str, float] = {
 }  # fmt: skip
 """Per 100 right NHS numbers, how many are sent as traced (status 01). A wrong number never is:
 tracing compares it with the national register. Assumed."""
-
-
-def scaled_rates(kind: ErrorKind, system: str, minority: bool, infant: bool) -> float:
-    """The rate for a record whose name is of other origin (`minority`) or whose bearer is under
-    one (`infant`), at most 1."""
-    factor = MINORITY_FACTOR if minority and kind.minority else 1.0
-    factor *= INFANT_FACTOR if infant and kind.infant else 1.0
-    return min(1.0, kind.rate(system) * factor)

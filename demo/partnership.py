@@ -138,7 +138,8 @@ PRESENCE: dict[str, tuple[float, ...]] = {
     "hospice":          (0.00, 0.00, 0.00, 0.00, 0.02, 0.04, 0.08),
 }  # fmt: skip
 """Share of the people of an age band whom a system knows (for a system with an area: of the people
-of that area; for a practice system: of the people of its practices). Assumed, so that a person has about 2.5 records, as in such partnerships."""
+of that area; for a practice system: of the people of its practices). Assumed, so that a person has
+about 2.5 records, as in such partnerships."""
 
 OUTSIDE_AREA = 0.12
 """How much less likely a system of one area knows the people of another."""

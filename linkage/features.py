@@ -186,7 +186,7 @@ def _slots(
 def _names(table: pa.Table) -> tuple[dict[str, Codes], list[str]]:
     """Name codes over one dictionary, from the parallel lists of given and family names."""
     n = len(table)
-    given, family = _column(table, "given"), _column(table, "family")
+    given, family, text = (_column(table, name) for name in ("given", "family", "name_text"))
     if not n:
         empty = np.zeros(0, np.int32)
         columns = dict.fromkeys(("given", "middle", "family"), empty)
@@ -196,7 +196,12 @@ def _names(table: pa.Table) -> tuple[dict[str, Codes], list[str]]:
         }, []
     given_slots = [_words(_slot(given, i)) for i in range(3)]
     family_slots = [_words(_slot(family, i)) for i in range(3)]
-    parts: dict[str, tuple[Codes, pa.Array]] = {}
+    undivided = _undivided(given_slots[0], family_slots[0], _slot(text, 0))
+    parts: dict[str, tuple[Codes, pa.Array]] = {
+        "text_first": (undivided[0], std.word(undivided[1], 0, std.GIVEN_PLACEHOLDERS)),
+        "text_last": (undivided[0], std.last_word(undivided[1])),
+        "text_middle": (undivided[0], std.middle_word(undivided[1])),
+    }
     for i, (codes, words) in enumerate(given_slots):
         parts[f"given{i}"] = codes, std.word(words, 0, std.GIVEN_PLACEHOLDERS)
     parts["middle"] = given_slots[0][0], std.word(given_slots[0][1], 1, std.GIVEN_PLACEHOLDERS)
@@ -219,6 +224,8 @@ def _names(table: pa.Table) -> tuple[dict[str, Codes], list[str]]:
         block = shared[start : start + len(part)]
         start += len(part)
         out[key] = np.where(codes >= 0, block[np.maximum(codes, 0)], -1).astype(np.int32)
+    for key, part in (("given0", "first"), ("family0", "last"), ("middle", "middle")):
+        out[key] = np.where(undivided[0] >= 0, out[f"text_{part}"], out[key]).astype(np.int32)
     test_patient = _is_test(family_slots[0])
     for key in ("given0", "middle"):
         out[key] = np.where(test_patient, -1, out[key]).astype(np.int32)
@@ -231,6 +238,21 @@ def _names(table: pa.Table) -> tuple[dict[str, Codes], list[str]]:
             out["family0"], [out["family1"], out["family2"], out["last"], out["first"]]
         )[:, :3],
     }, values.to_pylist()
+
+
+def _undivided(
+    given: tuple[Codes, pa.Array], family: tuple[Codes, pa.Array], text: pa.Array
+) -> tuple[Codes, pa.Array]:
+    """Names that a source sends as one text only, as words: taken as `Given ... Family`.
+
+    The other order is met by the levels and the blocking rule for transposed names.
+    """
+    codes, words = _words(text)
+    divided = np.zeros(len(codes), bool)
+    for part_codes, part_words in (given, family):
+        present = part_words.is_valid().to_numpy(zero_copy_only=False)
+        divided |= (part_codes >= 0) & present[np.maximum(part_codes, 0)]
+    return np.where(divided, -1, codes).astype(np.int32), words
 
 
 def _is_test(slot: tuple[Codes, pa.Array]) -> npt.NDArray[np.bool_]:

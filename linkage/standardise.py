@@ -92,6 +92,11 @@ def last_word(words: pa.Array) -> pa.Array:
     return pc.struct_field(pc.extract_regex(words, pattern=r" (?P<word>[A-Z]+)$"), "word")
 
 
+def middle_word(words: pa.Array) -> pa.Array:
+    """The second word where there are three or more, else null."""
+    return pc.struct_field(pc.extract_regex(words, pattern=r"^[A-Z]+ (?P<word>[A-Z]+) "), "word")
+
+
 def telephone(array: pa.Array) -> pa.Array:
     """A UK number as its last ten digits (`+44 117 496 0000` → `1174960000`); null when shorter
     than ten digits or of one repeated digit."""

@@ -20,7 +20,6 @@ import pyarrow as pa
 
 from schemas.codes import TelecomSystem
 from schemas.dates import Instant
-from schemas.demographics import HumanName
 from schemas.items import CareItem
 from schemas.records import ClientRecord, Rejected, SourceMerge, StaffEntry
 
@@ -87,7 +86,7 @@ STAFF_SCHEMA = pa.schema(
     ]
 )
 
-_ENCODER = msgspec.json.Encoder(order="deterministic")
+_ENCODER = msgspec.json.Encoder(order="deterministic", decimal_format="number")
 
 
 def canonical_json(value: Any) -> bytes:
@@ -176,33 +175,98 @@ def match_table(records: Iterable[ClientRecord]) -> pa.Table:
 
 
 def _table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:
-    arrays = [pa.array(columns[f.name], type=f.type) for f in schema]
+    arrays = [
+        columns[f.name].array() if f.type == _LIST else pa.array(columns[f.name], type=f.type)
+        for f in schema
+    ]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _given(name: HumanName) -> str:
-    return " ".join(name.given)
+class _Lists:
+    """A list column under construction: entries of one row after another, and where rows end.
+
+    Flat, because a list object per row and column keeps the garbage collector busier than all else.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[str] = []
+        self.ends = [0]
+        self.add = self.entries.append
+
+    def end_row(self) -> None:
+        self.ends.append(len(self.entries))
+
+    def array(self) -> pa.Array:
+        ends, entries = pa.array(self.ends, pa.int32()), pa.array(self.entries, pa.string())
+        return pa.ListArray.from_arrays(ends, entries)
 
 
-def _match_columns(records: Sequence[ClientRecord]) -> dict[str, list[Any]]:
-    phone = (TelecomSystem.PHONE, TelecomSystem.SMS)
-    email = (TelecomSystem.EMAIL,)
+_PHONES = (TelecomSystem.PHONE, TelecomSystem.SMS)
+
+
+def _match_columns(records: Sequence[ClientRecord]) -> dict[str, Any]:
+    claims = [r.nhs_number for r in records]
     return {
-        "nhs_number": [r.nhs_number.value if r.nhs_number else None for r in records],
-        "nhs_status": [r.nhs_number.status.value if r.nhs_number else None for r in records],
-        "given": [[_given(n) for n in r.names] for r in records],
-        "family": [[n.family or "" for n in r.names] for r in records],
-        "name_text": [[n.text for n in r.names if n.text] for r in records],
+        "nhs_number": [claim and claim.value for claim in claims],
+        "nhs_status": [claim and claim.status for claim in claims],
+        **_name_columns(records),
         "birth_date": [r.birth_date for r in records],
-        "gender": [r.gender.value if r.gender else None for r in records],
-        "birth_sex": [r.birth_sex.value if r.birth_sex else None for r in records],
+        "gender": [r.gender for r in records],
+        "birth_sex": [r.birth_sex for r in records],
         "ethnicity": [r.ethnicity for r in records],
-        "postcode": [[a.postcode or "" for a in r.addresses] for r in records],
-        "address": [[", ".join(a.lines) for a in r.addresses] for r in records],
-        "uprn": [[a.uprn for a in r.addresses if a.uprn] for r in records],
-        "phone": [[t.value for t in r.telecoms if t.system in phone] for r in records],
-        "email": [[t.value for t in r.telecoms if t.system in email] for r in records],
+        **_address_columns(records),
+        **_telecom_columns(records),
         "gp_practice": [r.gp_practice for r in records],
-        "identifier": [[f"{i.system}|{i.value}" for i in r.identifiers] for r in records],
+        "identifier": _identifier_column(records),
         "death": [(r.death.on or "yes") if r.death else None for r in records],
     }
+
+
+def _name_columns(records: Sequence[ClientRecord]) -> dict[str, _Lists]:
+    given, family, text = _Lists(), _Lists(), _Lists()
+    for record in records:
+        for name in record.names:
+            given.add(" ".join(name.given))
+            family.add(name.family or "")
+            if name.text:
+                text.add(name.text)
+        given.end_row()
+        family.end_row()
+        text.end_row()
+    return {"given": given, "family": family, "name_text": text}
+
+
+def _address_columns(records: Sequence[ClientRecord]) -> dict[str, _Lists]:
+    postcode, lines, uprn = _Lists(), _Lists(), _Lists()
+    for record in records:
+        for address in record.addresses:
+            postcode.add(address.postcode or "")
+            lines.add(", ".join(address.lines))
+            if address.uprn:
+                uprn.add(address.uprn)
+        postcode.end_row()
+        lines.end_row()
+        uprn.end_row()
+    return {"postcode": postcode, "address": lines, "uprn": uprn}
+
+
+def _telecom_columns(records: Sequence[ClientRecord]) -> dict[str, _Lists]:
+    phone, email = _Lists(), _Lists()
+    for record in records:
+        for telecom in record.telecoms:
+            if telecom.system in _PHONES:
+                phone.add(telecom.value)
+            elif telecom.system is TelecomSystem.EMAIL:
+                email.add(telecom.value)
+        phone.end_row()
+        email.end_row()
+    return {"phone": phone, "email": email}
+
+
+def _identifier_column(records: Sequence[ClientRecord]) -> _Lists:
+    column = _Lists()
+    for record in records:
+        for identifier in record.identifiers:
+            column.add(f"{identifier.system}|{identifier.value}")
+        column.end_row()
+    return column

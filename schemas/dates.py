@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from functools import lru_cache
 from typing import NewType
 
@@ -19,8 +19,8 @@ from schemas.errors import InvalidValue, shape_of
 PartialDate = NewType("PartialDate", str)
 Instant = NewType("Instant", str)
 
-_ISO_PARTIAL = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
-_FORMAT_PRECISION = (("%d", 10), ("%m", 7), ("%b", 7), ("%B", 7))
+_ISO_PARTIAL = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
+_FORMAT_PRECISION = (("%d", 10), ("%j", 10), ("%m", 7), ("%b", 7), ("%B", 7))
 
 EARLIEST_YEAR = 1850
 """Births before this year are taken for slips: nobody alive or lately dead was born then."""
@@ -54,6 +54,7 @@ def parse_partial_date(
     raise InvalidValue(f"expected a date as {' or '.join(formats)}; got {shape_of(stripped)}")
 
 
+@lru_cache(maxsize=131_072)
 def check_partial_date(value: str) -> PartialDate:
     """The value itself if it is a canonical partial date. Raises: InvalidValue."""
     match = _ISO_PARTIAL.fullmatch(value)
@@ -69,29 +70,40 @@ def check_partial_date(value: str) -> PartialDate:
 
 
 @lru_cache(maxsize=65_536)
-def parse_instant(text: str, formats: tuple[str, ...] = ()) -> Instant:
-    """A moment in UTC from ISO 8601 text or one of the named `strptime` formats.
+def parse_instant(text: str, formats: tuple[str, ...] = (), zone: tzinfo = UTC) -> Instant:
+    """A moment in UTC from text in one of the named `strptime` formats, else in ISO 8601.
 
-    A date alone is its midnight; a text without zone is taken as UTC (sources that send local
-    time say so in their settings, and their adapter adds the zone). Raises: InvalidValue.
+    The named formats come first: eight digits can be read as ISO 8601 in more than one order. A
+    date alone is its midnight. `zone` is that of texts that name none.
+
+    Raises:
+        InvalidValue: no format fits, or the year is before `EARLIEST_YEAR` or after 2200.
     """
     stripped = text.strip()
-    parsed: datetime | None = None
-    try:
-        parsed = datetime.fromisoformat(stripped)
-    except ValueError:
-        for fmt in formats:
-            try:
-                parsed = datetime.strptime(stripped, fmt)  # noqa: DTZ007 - zone is added below
-                break
-            except ValueError:
-                continue
+    parsed = _parse_datetime(stripped, formats)
     if parsed is None:
         raise InvalidValue(f"expected a date and time in ISO 8601; got {shape_of(stripped)}")
-    return to_instant(parsed)
+    if not EARLIEST_YEAR <= parsed.year <= 2200:
+        raise InvalidValue(f"the year is outside {EARLIEST_YEAR} to 2200")
+    return to_instant(parsed if parsed.tzinfo else parsed.replace(tzinfo=zone))
+
+
+def _parse_datetime(text: str, formats: tuple[str, ...]) -> datetime | None:
+    for fmt in formats:
+        try:
+            return datetime.strptime(text, fmt)  # noqa: DTZ007 - the caller adds the zone
+        except ValueError:
+            continue
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def to_instant(moment: datetime) -> Instant:
-    """A datetime as UTC text with whole seconds; a naive one counts as UTC."""
+    """A datetime as UTC text with whole seconds; a naive one counts as UTC.
+
+    Requires: 1000 <= year <= 9998, so that text order is time order in every zone.
+    """
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return Instant(aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))

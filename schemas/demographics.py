@@ -14,7 +14,7 @@ from schemas.errors import InvalidValue
 from schemas.identifiers import NhsNumber, Postcode, Uprn, parse_nhs_number
 
 
-class Period(msgspec.Struct, frozen=True, omit_defaults=True):
+class Period(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """From and until when something held; an open end is None."""
 
     start: PartialDate | None = None
@@ -26,7 +26,7 @@ class Period(msgspec.Struct, frozen=True, omit_defaults=True):
                 check_partial_date(value[:10])
 
 
-class NhsNumberClaim(msgspec.Struct, frozen=True, omit_defaults=True):
+class NhsNumberClaim(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An NHS number with how far it can be trusted.
 
     `status` VERIFIED means traced: then `traced_on` and `traced_by` say when and by whom, where
@@ -43,7 +43,7 @@ class NhsNumberClaim(msgspec.Struct, frozen=True, omit_defaults=True):
             raise InvalidValue("an NHS number is held as ten digits without separators")
 
 
-class Identifier(msgspec.Struct, frozen=True, omit_defaults=True):
+class Identifier(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Another identifier: a hospital number, a CHI number, a case number shared between systems."""
 
     system: str
@@ -54,7 +54,7 @@ class Identifier(msgspec.Struct, frozen=True, omit_defaults=True):
             raise InvalidValue("an identifier needs a system and a value")
 
 
-class HumanName(msgspec.Struct, frozen=True, omit_defaults=True):
+class HumanName(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One name. `given` holds forenames in order. At least one of family, given, text is there."""
 
     family: str | None = None
@@ -71,7 +71,7 @@ class HumanName(msgspec.Struct, frozen=True, omit_defaults=True):
             raise InvalidValue("a name needs a family name, a given name or a text")
 
 
-class Address(msgspec.Struct, frozen=True, omit_defaults=True):
+class Address(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One address. `postcode` is canonical; what could not be read as one stays in `lines`."""
 
     lines: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class Address(msgspec.Struct, frozen=True, omit_defaults=True):
             raise InvalidValue("an address needs lines, a postcode or a UPRN")
 
 
-class Telecom(msgspec.Struct, frozen=True, omit_defaults=True):
+class Telecom(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A telephone number, e-mail address or the like, as the source wrote it."""
 
     system: TelecomSystem
@@ -98,7 +98,7 @@ class Telecom(msgspec.Struct, frozen=True, omit_defaults=True):
             raise InvalidValue("a telecom needs a value")
 
 
-class Death(msgspec.Struct, frozen=True, omit_defaults=True):
+class Death(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """That the person died, and when if known."""
 
     on: PartialDate | None = None

@@ -122,7 +122,7 @@ def exit_code(error: CommonthreadError) -> int:
 
 _SHAPES = (
     ("letters", str.isalpha),
-    ("digits", str.isdigit),
+    ("digits", str.isnumeric),
     ("spaces", str.isspace),
 )
 

@@ -102,7 +102,7 @@ HEADINGS: dict[Heading, HeadingSpec] = {
 }
 
 
-class Coding(msgspec.Struct, frozen=True, omit_defaults=True):
+class Coding(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A code as sent. `system` is a URI or the sender's own name of the code list."""
 
     code: str
@@ -110,7 +110,7 @@ class Coding(msgspec.Struct, frozen=True, omit_defaults=True):
     display: str | None = None
 
 
-class CareItem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class CareItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     """One care item of one client of one source.
 
     `item_id` is the source's own id of it, unique in the source within its heading; an item sent

@@ -29,7 +29,7 @@ class Outcome(StrEnum):
     QUARANTINED = "quarantined"
 
 
-class ClientRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class ClientRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     """One client as one source knows them now. Its canonical JSON is what the content hash covers.
 
     The first entry of each tuple is the current one; the others are history or alternatives.
@@ -66,7 +66,7 @@ class ClientRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
             check_partial_date(self.birth_date)
 
 
-class SourceMerge(msgspec.Struct, frozen=True):
+class SourceMerge(msgspec.Struct, frozen=True, gc=False):
     """A source says that two of its records are one client: `retired` is now part of `survivor`
     (HL7 v2 MRG, FHIR Patient.link replaced-by)."""
 
@@ -78,7 +78,7 @@ class SourceMerge(msgspec.Struct, frozen=True):
             raise InvalidValue("a merge needs two different local ids")
 
 
-class StaffEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class StaffEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     """One line of a staff directory: who works where, as what, from when to when."""
 
     staff_id: str

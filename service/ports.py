@@ -7,7 +7,6 @@ passes tests/contract/test_store.py; every reader passes tests/contract/test_rea
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +17,7 @@ import pyarrow as pa
 from audit.events import AuditEvent
 from schemas.columns import UnitBatch
 from schemas.dates import Instant
-from schemas.identifiers import LocalId, PersonId, SourceId
+from schemas.identifiers import LocalId, NhsNumber, PersonId, SourceId
 from schemas.records import ClientRecord, Outcome
 from schemas.settings import FileSettings, Limits, SourceSettings
 
@@ -76,6 +75,25 @@ class FeedRow:
     reader_hash: str
     """Digest of the settings it was read with; a refused feed is tried again when they change."""
     counts: Mapping[Outcome, int]
+
+
+@dataclass(frozen=True)
+class QuarantinedUnit:
+    """One unit that was not loaded, for data teams. Holds no person's value.
+
+    Attributes:
+        sha256: of the feed it came in.
+        unit: its ordinal, None where the whole feed was refused.
+        where, field, reason, message: see schemas.records.Rejected.
+    """
+
+    source: SourceId
+    sha256: str
+    unit: int | None
+    where: str
+    field: str
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -160,6 +178,11 @@ class Store(Protocol):
     def end_feed(self, feed_id: int, state: FeedState, reason: str, now: Instant) -> None:
         """Marks a feed loaded or refused. A refused one counts as one unit, quarantined."""
 
+    def quarantined(
+        self, source: SourceId | None = None, limit: int | None = None
+    ) -> Iterator[QuarantinedUnit]:
+        """Units that were not loaded, of one source or all, in order of arrival."""
+
     # --- linkage ---------------------------------------------------------------------------
     def match_columns(self) -> pa.Table:
         """Every live record: record_id int64, source string, founder binary (a stable key of
@@ -199,6 +222,9 @@ class Store(Protocol):
     def record(self, source: SourceId, local_id: LocalId) -> HeldRecord | None:
         """One live record by its source's id."""
 
+    def numbered(self, number: NhsNumber) -> Sequence[HeldRecord]:
+        """The live records that bear this NHS number, by record id."""
+
     def person_items(self, person: PersonId) -> Mapping[str, int]:
         """Heading → number of care items held for the person's records."""
 
@@ -217,10 +243,3 @@ class Store(Protocol):
     # --- audit -----------------------------------------------------------------------------
     def append_event(self, event: AuditEvent) -> None:
         """Writes one audit event durably. Whoever shows a person calls this first."""
-
-
-class Workspace(Protocol):
-    """The one lock and the clock of a workspace, and the feeds that lie in it."""
-
-    def exclusive(self) -> AbstractContextManager[None]:
-        """Held by one run at a time. Raises WorkspaceBusy."""

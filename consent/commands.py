@@ -1,0 +1,87 @@
+"""Who may run which command, for which purpose. Decisions are values with reasons.
+
+Every command that shows a person is a disclosure path: it needs a role, a purpose and a permit.
+The table `GRANTS` is the whole of the rule: what it does not grant is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schemas.codes import PURPOSES
+
+
+class Action(StrEnum):
+    """What can be asked for on the command line, beside work in a workspace of one's own."""
+
+    INGEST = "ingest"
+    LINK = "link"
+    NIGHTLY = "nightly"
+    EVALUATE = "evaluate"
+    EXPLAIN = "explain"
+    PERSON_SHOW = "person-show"
+    PERSON_EXPORT = "person-export"
+    QUARANTINE_LIST = "quarantine-list"
+
+
+class Role(StrEnum):
+    """Roles an operating-system account can be mapped to."""
+
+    DATA_TEAM = "data_team"
+    IG_OFFICER = "ig_officer"
+    OPERATOR = "operator"
+
+
+_QUALITY = frozenset({"data-quality"})
+_QUALITY_OR_SAFEGUARDING = frozenset({"data-quality", "safeguarding"})
+_AUDIT = frozenset({"audit"})
+
+GRANTS: dict[Role, dict[Action, frozenset[str]]] = {
+    Role.DATA_TEAM: {
+        Action.INGEST: _QUALITY,
+        Action.LINK: _QUALITY,
+        Action.NIGHTLY: _QUALITY,
+        Action.EVALUATE: _QUALITY,
+        Action.EXPLAIN: _QUALITY_OR_SAFEGUARDING,
+        Action.PERSON_SHOW: _QUALITY_OR_SAFEGUARDING,
+        Action.PERSON_EXPORT: _QUALITY,
+        Action.QUARANTINE_LIST: _QUALITY,
+    },
+    Role.OPERATOR: {
+        Action.INGEST: _QUALITY,
+        Action.LINK: _QUALITY,
+        Action.NIGHTLY: _QUALITY,
+    },
+    Role.IG_OFFICER: {
+        Action.PERSON_SHOW: _AUDIT,
+        Action.EXPLAIN: _AUDIT,
+        Action.QUARANTINE_LIST: _AUDIT,
+    },
+}
+"""Role → action → purposes it may be done for."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether it may be done, and why, in words for the person who asked."""
+
+    permitted: bool
+    reason: str
+
+
+def decide(role: str | None, action: Action, purpose: str) -> Decision:
+    """Whether a role may do an action for a purpose."""
+    if purpose not in PURPOSES:
+        return Decision(False, f"'{purpose}' is no purpose; choose one of {', '.join(PURPOSES)}")
+    if role is None:
+        return Decision(False, "this account has no role; see [actors] in partnership.toml")
+    if role not in set(Role):
+        return Decision(False, f"'{role}' is no role; roles are {', '.join(Role)}")
+    purposes = GRANTS[Role(role)].get(action)
+    if purposes is None:
+        return Decision(False, f"the role {role} does not include {action.value}")
+    if purpose not in purposes:
+        allowed = ", ".join(sorted(purposes))
+        return Decision(False, f"the role {role} may do {action.value} only for: {allowed}")
+    return Decision(True, f"granted to the role {role} for {purpose}")

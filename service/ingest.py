@@ -1,0 +1,158 @@
+"""Ingest: what lies new in the inbox goes into the store, feed by feed, batch by batch.
+
+Rules:
+- A feed is known by the digest of its bytes: one that was loaded is not read again, whatever it is
+  called now. One that was refused is tried again when its source's settings change.
+- Each batch and its progress are one transaction: a run that dies goes on where it was.
+- One bad unit is quarantined, one bad file is refused, and the night goes on.
+- read = new + changed + unchanged + quarantined, for every feed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from schemas.dates import Instant
+from schemas.errors import FeedRefused, NotFound
+from schemas.identifiers import SourceId
+from schemas.records import Outcome
+from schemas.settings import Limits, Settings, SourceSettings
+from service.ports import FeedFile, FeedRow, FeedState, Reader, Store
+
+FeedFinder = Callable[[Path, SourceSettings, Limits], tuple[Sequence[FeedFile], Sequence[str]]]
+Clock = Callable[[], Instant]
+Progress = Callable[[str, int], None]
+"""Told of the source and how many more units were read."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A feed that could not be read as a whole."""
+
+    sha256: str
+    reason: str
+    message: str
+
+
+@dataclass
+class SourceReport:
+    """What one ingest did for one source.
+
+    Attributes:
+        feeds: how many files were read; `known` were seen before.
+        counts: outcome → units.
+        issues: (field, reason) → fields kept as sent.
+        rejected: (field, reason, message) → units, without values.
+        notices: sentences on files left alone.
+    """
+
+    source: SourceId
+    feeds: int = 0
+    known: int = 0
+    counts: Counter[Outcome] = field(default_factory=Counter)
+    issues: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rejected: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    refusals: list[Refusal] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def read(self) -> int:
+        """Units read: the sum of the outcomes."""
+        return sum(self.counts.values())
+
+
+def ingest(
+    store: Store,
+    settings: Settings,
+    inbox: Path,
+    readers: Mapping[str, Reader],
+    find_feeds: FeedFinder,
+    clock: Clock,
+    *,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> list[SourceReport]:
+    """Loads every new feed of the sources (or of those named). Raises: NotFound (a source)."""
+    for name in only:
+        if settings.source(name) is None:
+            raise NotFound(f"no source {name!r} in partnership.toml")
+    wanted = [s for s in settings.sources if not only or s.id in only]
+    reports = []
+    for source in wanted:
+        report = SourceReport(source.id)
+        feeds, notices = find_feeds(inbox, source, settings.limits)
+        report.notices += notices
+        known = store.feeds(source.id)
+        for feed in feeds:
+            if _already_read(known.get(feed.sha256), reader_hash(source, feed)):
+                report.known += 1
+                continue
+            _load(store, source, feed, readers, settings.limits, clock, report, progress)
+            known = {**known, **store.feeds(source.id)}
+        reports.append(report)
+    return reports
+
+
+def _already_read(row: FeedRow | None, reader: str) -> bool:
+    if row is None or row.state is FeedState.LOADING:
+        return False
+    return row.state is FeedState.LOADED or row.reader_hash == reader
+
+
+def _load(
+    store: Store,
+    source: SourceSettings,
+    feed: FeedFile,
+    readers: Mapping[str, Reader],
+    limits: Limits,
+    clock: Clock,
+    report: SourceReport,
+    progress: Progress | None,
+) -> None:
+    row = store.begin_feed(source.id, feed, reader_hash(source, feed), clock())
+    report.feeds += 1
+    report.counts.update(row.counts)
+    try:
+        batches: Iterator[Any] = readers[feed.settings.format](feed, source, limits)
+        for number, batch in enumerate(batches):
+            if number < row.batches_done:
+                continue
+            report.counts.update(store.load_batch(row.feed_id, number, batch, feed.as_at))
+            report.issues.update(batch.issues)
+            report.rejected.update((r.field, r.reason, r.message) for r in batch.rejected)
+            if progress:
+                progress(source.id, batch.units)
+    except FeedRefused as refusal:
+        store.end_feed(row.feed_id, FeedState.REFUSED, refusal.reason, clock())
+        report.counts[Outcome.QUARANTINED] += 1
+        report.refusals.append(Refusal(feed.sha256, refusal.reason, refusal.message))
+        return
+    store.end_feed(row.feed_id, FeedState.LOADED, "", clock())
+
+
+def reader_hash(source: SourceSettings, feed: FeedFile) -> str:
+    """Digest of everything in the settings that decides how the feed is read."""
+    relevant = (
+        feed.settings,
+        source.organisations,
+        source.time_zone,
+        source.identifier_systems,
+        source.local_id_system,
+        source.nhs_number_systems,
+    )
+    encoded = msgspec.json.encode(relevant, enc_hook=_pattern_text, order="deterministic")
+    return hashlib.sha256(encoded).hexdigest()
+
+
+def _pattern_text(value: object) -> str:
+    if isinstance(value, re.Pattern):
+        return str(value.pattern)
+    raise TypeError(f"no text for {type(value).__name__}")

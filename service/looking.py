@@ -1,0 +1,185 @@
+"""Looking at persons on the command line: show, export, explain. Minimum demographics, no items.
+
+Rules:
+- Permit first, event next, answer last.
+- Of a restricted person every locating datum is left out and said to be withheld.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from audit.events import EventOutcome
+from consent.commands import Action
+from linkage.compare import FIELDS, LEVELS
+from linkage.engine import Scorer
+from linkage.features import build_features
+from linkage.guards import GUARDS
+from linkage.model import Model
+from linkage.score import probability, weights_of
+from schemas.columns import match_table
+from schemas.dates import Instant
+from schemas.errors import NotFound
+from schemas.identifiers import LocalId, PersonId, SourceId
+from schemas.records import ClientRecord
+from schemas.settings import Settings
+from service.access import Actor, permit, record
+from service.ports import HeldRecord, Store
+
+Clock = Callable[[], Instant]
+WITHHELD = "withheld: restricted"
+
+
+def show_person(store: Store, actor: Actor, asked: str, clock: Clock) -> dict[str, Any]:
+    """One person: the records it is made of, side by side. Raises: NotPermitted, NotFound."""
+    permit(actor, Action.PERSON_SHOW, store, clock)
+    person = store.resolve(PersonId(asked))
+    if person is None:
+        record(actor, Action.PERSON_SHOW, store, clock, outcome=EventOutcome.FAILED)
+        raise NotFound(f"no person {asked!r}")
+    records = store.person_records(person)
+    restricted = any(held.record.restricted for held in records)
+    record(actor, Action.PERSON_SHOW, store, clock, persons=[person], records=len(records))
+    return {
+        "person_id": person,
+        "asked_for": asked,
+        "restricted": restricted,
+        "records": [_shown(held, restricted) for held in records],
+        "items": {} if restricted else dict(sorted(store.person_items(person).items())),
+    }
+
+
+def _shown(held: HeldRecord, restricted: bool) -> dict[str, Any]:
+    r = held.record
+    names = [" ".join([*n.given, n.family or ""]).strip() or n.text for n in r.names]
+    shown: dict[str, Any] = {
+        "source": held.source,
+        "local_id": r.local_id,
+        "as_at": held.as_at,
+        "names": names,
+        "birth_date": r.birth_date,
+        "gender": r.gender,
+        "nhs_number": r.nhs_number.value if r.nhs_number else None,
+        "nhs_number_status": r.nhs_number.status if r.nhs_number else None,
+        "death": (r.death.on or "yes") if r.death else None,
+    }
+    where = {
+        "addresses": [
+            ", ".join([*a.lines, a.postcode] if a.postcode else a.lines) for a in r.addresses
+        ],
+        "telecoms": [t.value for t in r.telecoms],
+        "gp_practice": r.gp_practice,
+    }
+    return shown | (dict.fromkeys(where, WITHHELD) if restricted else where)
+
+
+def export_persons(
+    store: Store, actor: Actor, clock: Clock
+) -> Iterator[list[tuple[SourceId, LocalId, PersonId]]]:
+    """(source, local id, person id) of all that is published, sorted within the store's chunks."""
+    permit(actor, Action.PERSON_EXPORT, store, clock)
+    memberships = store.counts()["memberships"]
+    record(actor, Action.PERSON_EXPORT, store, clock, memberships=memberships)
+    for chunk in store.export_rows():
+        yield list(chunk)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why two records are, or are not, one person.
+
+    Attributes:
+        bits: match weight; probability: the same as a probability.
+        fields: per field its level and its bits against relatives and against strangers.
+        guard: the guard rail that forbids the pair, in words, or None.
+        together: whether they are published as one person.
+    """
+
+    bits: float
+    probability: float
+    fields: list[dict[str, Any]]
+    guard: str | None
+    together: bool
+    verdict: str
+
+
+def explain_pair(
+    store: Store,
+    settings: Settings,
+    model: Model,
+    actor: Actor,
+    one: tuple[str, str],
+    two: tuple[str, str],
+    clock: Clock,
+) -> Explanation:
+    """Scores two records and says why. Shows levels, not values. Raises: NotPermitted, NotFound."""
+    permit(actor, Action.EXPLAIN, store, clock)
+    held = []
+    for source, local_id in (one, two):
+        found = store.record(SourceId(source), LocalId(local_id))
+        if found is None:
+            record(actor, Action.EXPLAIN, store, clock, outcome=EventOutcome.FAILED)
+            raise NotFound(f"no record of that local id in source {source!r}")
+        held.append(found)
+    persons = sorted({h.person_id for h in held if h.person_id})
+    record(actor, Action.EXPLAIN, store, clock, persons=persons)
+    together = len(persons) == 1 and all(h.person_id for h in held)
+    return explain_records(settings, model, held[0], held[1], together)
+
+
+def explain_records(
+    settings: Settings, model: Model, one: HeldRecord, two: HeldRecord, together: bool
+) -> Explanation:
+    """The explanation of a pair at hand."""
+    features = build_features(
+        _pair_table((one.source, two.source), (one.record, two.record)),
+        keeps_apart=frozenset(s.id for s in settings.sources if s.keeps_people_apart),
+        accept_test_numbers=settings.link.accept_test_numbers,
+    )
+    left, right = np.array([0], np.int32), np.array([1], np.int32)
+    scorer = Scorer(features, model)
+    levels = scorer.levels(left, right)
+    bits, guard = scorer.score(left, right)
+    weights = weights_of(model)
+    fields = []
+    for index, name in enumerate(FIELDS):
+        code = int(levels[index, 0])
+        fields.append(
+            {
+                "field": name,
+                "level": LEVELS[name][code - 1] if code else "missing",
+                "bits_against_strangers": round(weights.m[index, code] - weights.u[index, code], 2),
+                "bits_against_relatives": round(weights.m[index, code] - weights.r[index, code], 2),
+            }
+        )
+    rail = GUARDS[guard[0] - 1].reason if guard[0] else None
+    return Explanation(
+        bits=round(float(bits[0]), 2),
+        probability=float(probability(bits)[0]),
+        fields=fields,
+        guard=rail,
+        together=together,
+        verdict=_verdict(settings, float(bits[0]), rail),
+    )
+
+
+def _verdict(settings: Settings, bits: float, rail: str | None) -> str:
+    if rail:
+        return f"never joined without a person's decision: {rail}"
+    if bits >= settings.link.join_bits:
+        return "strong enough to join"
+    if bits >= settings.link.review_bits:
+        return "in the review band: a person decides"
+    return "too weak to join"
+
+
+def _pair_table(sources: tuple[str, str], records: tuple[ClientRecord, ClientRecord]) -> pa.Table:
+    table = match_table(records)
+    return table.append_column("source", pa.array(sources)).append_column(
+        "founder", pa.array([b"0", b"1"], pa.binary())
+    )

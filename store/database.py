@@ -1,0 +1,189 @@
+"""The database connection: transactions, durability, counters.
+
+Rules:
+- SQLite runs with a write-ahead log and synchronous=FULL: a commit that returned survives a power
+  cut, and readers never wait for a writer. Writers take the lock at once (BEGIN IMMEDIATE).
+- A reading transaction sees one snapshot of everything it reads, on both databases.
+- Work is prepared outside the write transaction, on a snapshot, and written only if the counter
+  that guards it has not moved meanwhile; else it is prepared anew (`optimistic`). So the write
+  lock is held for milliseconds, and two writers never build on one another's half.
+- A new database file is readable by its owner only.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+from sqlalchemy import Column, Connection, Engine, create_engine, event, func, select, update
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from schemas.errors import StoreError
+from store.bulk import BULK, Bulk
+from store.keyring import KeyRing
+from store.sealing import Sealer
+from store.tables import store_meta
+
+KEYSTORE, LOADS, EVENTS, GENERATION, PUBLISHED = (
+    "keystore",
+    "loads",
+    "events",
+    "generation",
+    "published_run",
+)
+COUNTERS = (LOADS, EVENTS, GENERATION, PUBLISHED)
+"""Counters in store_meta, all from 0: writes to feeds and what they brought, audit events, the
+ingest generation, the latest published run. `keystore` is the identity of the keys."""
+
+_SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA busy_timeout = 30000",
+    "PRAGMA cache_size = -65536",
+    # In pages: a checkpoint every 64 MiB instead of after nearly every batch.
+    "PRAGMA wal_autocheckpoint = 16384",
+)
+_WRITES = "commonthread_writes"
+
+T = TypeVar("T")
+
+
+class Database:
+    """One open database with the keys of its payloads."""
+
+    def __init__(self, engine: Engine, keys: KeyRing) -> None:
+        self.engine = engine
+        self.keys = keys
+        self.sealer = Sealer(keys)
+        self.bulk: Bulk = BULK[engine.dialect.name]
+        if engine.dialect.name == "postgresql":
+            self._readers: Engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        else:
+            self._readers = engine
+        self._writers = engine.execution_options(**{_WRITES: True})
+
+    def close(self) -> None:
+        """Releases connections and the keystore's file."""
+        self.engine.dispose()
+        self.keys.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction on one snapshot. Raises: StoreError where the database fails."""
+        with _as_store_error(), self._readers.connect() as conn:
+            yield conn
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is committed at the end. Raises: StoreError, as `reading`."""
+        with _as_store_error(), self._writers.begin() as conn:
+            yield conn
+
+    def optimistic(
+        self, counter: str, prepare: Callable[[Connection, int], Callable[[Connection], T]]
+    ) -> T:
+        """Prepares on a snapshot, then writes if the counter has not moved, and moves it.
+
+        Args:
+            counter: one of `COUNTERS`; grows by one with every write that it guards.
+            prepare: (snapshot, counter) → what writes. Called anew after a lost race.
+        """
+        while True:
+            with self.reading() as snapshot:
+                seen = read_counter(snapshot, counter)
+                write = prepare(snapshot, seen)
+            with self.writing() as conn:
+                if advance(conn, counter, seen):
+                    return write(conn)
+
+
+def read_counter(conn: Connection, name: str) -> int:
+    """The counter's value. Raises: StoreError if the database has none of this name."""
+    value = conn.scalar(select(store_meta.c.value).where(store_meta.c.name == name))
+    if value is None:
+        raise StoreError(f"store_meta: no row {name!r}; the database is not whole")
+    return int(value)
+
+
+def advance(conn: Connection, name: str, seen: int) -> bool:
+    """Moves the counter on from `seen`; False if it stands elsewhere by now."""
+    moved = conn.execute(
+        update(store_meta)
+        .where(store_meta.c.name == name, store_meta.c.value == seen)
+        .values(value=seen + 1)
+    )
+    return moved.rowcount == 1
+
+
+def next_id(conn: Connection, column: Column[int]) -> int:
+    """The id after the greatest one in use; ids begin at 1."""
+    return int(conn.scalar(select(func.coalesce(func.max(column), 0))) or 0) + 1
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for `sqlite:///FILE` or `postgresql+psycopg://...`.
+
+    Raises: StoreError: not such a URL, or SQLite without a file.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreError("database: expected a URL such as sqlite:///partnership.db") from None
+    if parsed.drivername not in _OPENERS:
+        raise StoreError(
+            f"database: expected {' or '.join(sorted(_OPENERS))}; got {parsed.drivername}"
+        )
+    return _OPENERS[parsed.drivername](parsed)
+
+
+def _open_sqlite(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise StoreError("database: expected a file after sqlite:///; nothing durable is in memory")
+    path = Path(url.database)
+    if not path.parent.is_dir():
+        raise StoreError(f"database: the folder of {path.name} is not there")
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    # The driver must not begin transactions by itself, or BEGIN IMMEDIATE would come too late.
+    engine = create_engine(url, connect_args={"isolation_level": None, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _: object) -> None:
+        for pragma in _SQLITE_PRAGMAS:
+            connection.execute(pragma).close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(conn: Connection) -> None:
+        writes = conn.get_execution_options().get(_WRITES)
+        conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _open_postgresql(url: URL) -> Engine:
+    return create_engine(url)
+
+
+_OPENERS: Mapping[str, Callable[[URL], Engine]] = {
+    "sqlite": _open_sqlite,
+    "sqlite+pysqlite": _open_sqlite,
+    "postgresql+psycopg": _open_postgresql,
+}
+
+
+@contextmanager
+def _as_store_error() -> Iterator[None]:
+    """Turns database errors into StoreError, without the statement and its values."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
+        cause = getattr(error, "orig", None) or error
+        raise StoreError(
+            f"database: the operation failed ({type(cause).__name__}); nothing of it was kept"
+        ) from None

@@ -1,0 +1,97 @@
+"""The kinds of thing that have versions: client records, care items, staff entries. A table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import Table
+
+from schemas.columns import UnitBatch
+from store import tables
+from store.indexes import Indexes
+
+Values = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One row of `KINDS`.
+
+    Attributes:
+        name: told apart in content digests by this.
+        head, version: its tables.
+        id_column, key_column: of the head: its row id, and the keyed digest of the source's id.
+        extra_columns: of the head, beside those that every head has.
+        rows: its rows in a batch.
+        keys: (indexes, source, rows) → `key_column` of each row.
+        extra_sources: columns of a batch's rows that `extras` reads.
+        extras: likewise → values of `extra_columns` of each row.
+    """
+
+    name: str
+    head: Table
+    version: Table
+    id_column: str
+    key_column: str
+    extra_columns: Sequence[str]
+    extra_sources: Sequence[str]
+    rows: Callable[[UnitBatch], pa.Table]
+    keys: Callable[[Indexes, str, pa.Table], list[bytes]]
+    extras: Callable[[Indexes, str, pa.Table], Values]
+
+
+def _record_extras(indexes: Indexes, _: str, rows: pa.Table) -> Values:
+    numbers = rows["nhs_number"].to_pylist()
+    keys = iter(indexes.number_keys(n for n in numbers if n is not None))
+    return [(None if number is None else next(keys),) for number in numbers]
+
+
+def _item_extras(indexes: Indexes, source: str, rows: pa.Table) -> Values:
+    subjects = rows["subject"].to_pylist()
+    keys = iter(indexes.record_keys(source, (s for s in subjects if s is not None)))
+    subject_keys = [None if subject is None else next(keys) for subject in subjects]
+    return list(zip(rows["heading"].to_pylist(), subject_keys, strict=True))
+
+
+RECORD = Kind(
+    name="record",
+    head=tables.record,
+    version=tables.record_version,
+    id_column="record_id",
+    key_column="record_key",
+    extra_columns=("nhs_key",),
+    extra_sources=("nhs_number",),
+    rows=lambda batch: batch.records,
+    keys=lambda indexes, source, rows: indexes.record_keys(source, rows["local_id"].to_pylist()),
+    extras=_record_extras,
+)
+ITEM = Kind(
+    name="item",
+    head=tables.care_item,
+    version=tables.care_item_version,
+    id_column="care_item_id",
+    key_column="item_key",
+    extra_columns=("heading", "subject_key"),
+    extra_sources=("heading", "subject"),
+    rows=lambda batch: batch.items,
+    keys=lambda indexes, source, rows: indexes.item_keys(
+        source, rows["heading"].to_pylist(), rows["item_id"].to_pylist()
+    ),
+    extras=_item_extras,
+)
+STAFF = Kind(
+    name="staff",
+    head=tables.staff_entry,
+    version=tables.staff_entry_version,
+    id_column="staff_entry_id",
+    key_column="staff_key",
+    extra_columns=(),
+    extra_sources=("staff_id",),
+    rows=lambda batch: batch.staff,
+    keys=lambda indexes, source, rows: indexes.staff_keys(source, rows["staff_id"].to_pylist()),
+    extras=lambda _indexes, _source, rows: [()] * int(rows.num_rows),
+)
+KINDS = (RECORD, ITEM, STAFF)

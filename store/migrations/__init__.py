@@ -1,0 +1,1 @@
+"""Schema migrations (Alembic), run in process by store/schema.py."""

@@ -1,0 +1,251 @@
+"""The tables, once for SQLite and PostgreSQL.
+
+Rules:
+- A column whose payload identifies a person is `_sealed`: it holds AES-256-GCM ciphertext
+  (store/sealing.py) and nothing else. All other columns stand in clear; each is listed with its
+  reason in docs/data-at-rest.md, and a test compares that list with this module.
+- `*_key` and `content_hash` columns hold keyed digests (store/indexes.py), never plain values.
+- Instants are ISO text in UTC, so that text order is time order.
+- Row ids are given by the store, not by the database: the id is part of what a payload is sealed
+  with, so it must be known before the row is written.
+- A *head* row (record, care_item, staff_entry) points to its live version and carries that
+  version's latest `as_at`; a version row's `last_as_at` is null while it is live.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeEngine
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Whole: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
+"""64-bit integer; SQLite's rowid alias needs the name INTEGER."""
+
+
+def _id(name: str) -> Column[int]:
+    return Column(name, Whole, primary_key=True, autoincrement=False)
+
+
+def _sealed(name: str) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=False, info={"sealed": True})
+
+
+def _digest(name: str, *, nullable: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=nullable)
+
+
+def _text(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=nullable)
+
+
+def _whole(name: str, *args: ForeignKey, nullable: bool = False) -> Column[int]:
+    return Column(name, Whole, *args, nullable=nullable)
+
+
+def _only(condition: str) -> dict[str, Any]:
+    """Makes an index partial, on both databases."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+def _head(name: str, id_name: str, key_name: str, *extras: Column[str] | Column[bytes]) -> Table:
+    return Table(
+        name,
+        metadata,
+        _id(id_name),
+        _text("source"),
+        _digest(key_name),
+        _text("as_at"),
+        _digest("content_hash"),
+        _whole("version_id"),
+        *extras,
+        UniqueConstraint(key_name),
+    )
+
+
+def _version(name: str, id_name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        _id("version_id"),
+        _whole(id_name),
+        _whole("feed_id"),
+        _text("first_as_at"),
+        _text("last_as_at", nullable=True),
+        _digest("content_hash"),
+        _sealed("content"),
+        # Only history is looked up by its head; live versions are reached by their id.
+        Index(f"ix_{name}_history", id_name, **_only("last_as_at IS NOT NULL")),
+    )
+
+
+store_meta = Table(
+    "store_meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _whole("value"),
+)
+
+feed = Table(
+    "feed",
+    metadata,
+    _id("feed_id"),
+    _text("source"),
+    _text("sha256"),
+    _text("state"),
+    _whole("batches_done"),
+    _text("reader_hash"),
+    _whole("size"),
+    _text("as_at"),
+    _text("received_at"),
+    _text("ended_at", nullable=True),
+    _text("reason", nullable=True),
+    _whole("units_new"),
+    _whole("units_changed"),
+    _whole("units_unchanged"),
+    _whole("units_quarantined"),
+    _sealed("file_name"),
+    UniqueConstraint("source", "sha256"),
+)
+
+record = _head("record", "record_id", "record_key", _digest("nhs_key", nullable=True))
+Index(None, record.c.nhs_key)
+record_version = _version("record_version", "record_id")
+
+care_item = _head(
+    "care_item", "care_item_id", "item_key", _text("heading"), _digest("subject_key", nullable=True)
+)
+Index(None, care_item.c.subject_key)
+care_item_version = _version("care_item_version", "care_item_id")
+
+staff_entry = _head("staff_entry", "staff_entry_id", "staff_key")
+staff_entry_version = _version("staff_entry_version", "staff_entry_id")
+
+source_merge = Table(
+    "source_merge",
+    metadata,
+    _id("merge_id"),
+    _whole("feed_id", ForeignKey("feed.feed_id")),
+    _text("source"),
+    _digest("retired_key"),
+    _digest("survivor_key"),
+    _text("as_at"),
+    _sealed("content"),
+    UniqueConstraint("retired_key", "survivor_key"),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    _id("quarantine_id"),
+    _whole("feed_id", ForeignKey("feed.feed_id")),
+    _whole("unit", nullable=True),
+    _text("reason"),
+    _sealed("detail"),
+    Index(None, "feed_id"),
+)
+
+field_issue = Table(
+    "field_issue",
+    metadata,
+    Column("feed_id", Whole, ForeignKey("feed.feed_id"), primary_key=True, autoincrement=False),
+    Column("field", Text, primary_key=True),
+    Column("reason", Text, primary_key=True),
+    _whole("units"),
+)
+
+match_segment = Table(
+    "match_segment",
+    metadata,
+    _id("segment_id"),
+    _text("source"),
+    _whole("row_count"),
+    _sealed("ids"),
+    _sealed("features"),
+    Index(None, "source"),
+)
+
+link_run = Table(
+    "link_run",
+    metadata,
+    _id("run_id"),
+    _text("state"),
+    _text("model_hash"),
+    _whole("generation"),
+    _text("started_at"),
+    _sealed("summary"),
+)
+
+person = Table(
+    "person",
+    metadata,
+    Column("person_id", Text, primary_key=True),
+    _whole("founder", ForeignKey("record.record_id")),
+    _whole("counter"),
+    _whole("founded_run", ForeignKey("link_run.run_id")),
+    _text("merged_into", nullable=True),
+    _whole("ended_run", nullable=True),
+)
+
+membership = Table(
+    "membership",
+    metadata,
+    Column("record_id", Whole, ForeignKey("record.record_id"), primary_key=True),
+    Column("from_run", Whole, primary_key=True, autoincrement=False),
+    Column("person_id", Text, ForeignKey("person.person_id"), nullable=False),
+    _whole("to_run", nullable=True),
+    Index(None, "person_id"),
+    Index(
+        "uq_membership_open",
+        "record_id",
+        unique=True,
+        **_only("to_run IS NULL"),
+    ),
+)
+
+review_task = Table(
+    "review_task",
+    metadata,
+    Column("run_id", Whole, ForeignKey("link_run.run_id"), primary_key=True, autoincrement=False),
+    Column("left_id", Whole, primary_key=True, autoincrement=False),
+    Column("right_id", Whole, primary_key=True, autoincrement=False),
+    Column("bits", Float, nullable=False),
+    _text("reason"),
+)
+
+audit_event = Table(
+    "audit_event",
+    metadata,
+    _id("seq"),
+    _text("at"),
+    _text("action"),
+    _text("outcome"),
+    _sealed("body"),
+)
+
+
+def is_sealed(column: Column[object]) -> bool:
+    """Whether the column holds sealed payloads."""
+    return bool(column.info.get("sealed"))

@@ -1,0 +1,228 @@
+"""partnership.toml: every setting is read, every fault is found at once, with its place."""
+
+import re
+
+import pytest
+
+from schemas.errors import SettingsError
+from schemas.settings import Limits, LinkSettings, Settings
+from schemas.settings_file import parse_settings
+
+HEAD = """
+[partnership]
+name = "Test"
+[[organisation]]
+code = "RA7"
+name = "A trust"
+kind = "acute"
+"""
+SOURCE = """
+[[source]]
+id = "pas"
+name = "PAS"
+organisations = ["RA7"]
+format = "delimited"
+"""
+FILE = """
+[[source.file]]
+[source.file.columns]
+local_id = "ID"
+"""
+
+
+def faults(text: str) -> tuple[str, ...]:
+    """The faults of a text of settings."""
+    with pytest.raises(SettingsError) as caught:
+        parse_settings(text)
+    return caught.value.faults
+
+
+def test_the_least_that_works() -> None:
+    read = parse_settings(HEAD)
+    assert read == Settings(
+        "Test", "sqlite:///partnership.db", False, read.organisations, (), {}, {}
+    )
+    assert read.source("pas") is None
+
+
+FULL = """
+[partnership]
+name = "Test"
+database = "postgresql:///x"
+demo = true
+
+[actors]
+root = "data-team"
+[default_purpose]
+explain = "data-quality"
+[limits]
+max_unit_bytes = 2048
+max_message_bytes = 4096
+max_document_bytes = 8192
+max_expanded_bytes = 16384
+max_expansion_ratio = 10
+settle_seconds = 0.5
+batch_units = 7
+[link]
+join_bits = 9
+review_bits = 2.5
+accept_test_numbers = true
+max_changed_fraction = 0.25
+
+[[organisation]]
+code = "ra7"
+name = "A trust"
+kind = "acute"
+
+[[source]]
+id = "pas"
+name = "PAS"
+organisations = ["RA7"]
+format = "delimited"
+keeps_people_apart = false
+fresh_hours = 5
+time_zone = "UTC"
+identifier_systems = { hosp = "hospital-number" }
+local_id_system = "urn:x"
+nhs_number_systems = "NHS"
+[[source.file]]
+pattern = "clients_*.txt"
+kind = "client_record"
+encoding = "latin-1"
+delimiter = "|"
+quote = ""
+header = ["ID", "SEX", "DAY", "MONTH", "YEAR", "H"]
+date_formats = ["%d %m %Y"]
+optional = "H"
+missing_values = ["", "-"]
+as_at = { file_name = 'clients_(\\d{8})', format = "%Y%m%d" }
+codes = { gender = { M = "male", F = "female" } }
+constants = { restricted = "N" }
+[source.file.columns]
+local_id = "ID"
+gender = "SEX"
+birth_date = ["DAY", "MONTH", "YEAR"]
+"identifier.hosp" = "H"
+"""
+
+
+def test_each_setting_is_read() -> None:
+    read = parse_settings(FULL)
+    assert (read.database, read.demo) == ("postgresql:///x", True)
+    assert (read.actors, read.default_purpose) == (
+        {"root": "data-team"},
+        {"explain": "data-quality"},
+    )
+    assert read.limits == Limits(2048, 4096, 8192, 16384, 10, 0.5, 7)
+    assert read.link == LinkSettings(9, 2.5, True, 0.25)
+    source = read.source("pas")
+    assert source is not None
+    assert source.organisations == ("RA7",)
+    assert not source.keeps_people_apart
+    assert (source.fresh_hours, source.time_zone) == (5, "UTC")
+    assert source.identifier_systems == {"hosp": "hospital-number"}
+    assert (source.local_id_system, source.nhs_number_systems) == ("urn:x", ("NHS",))
+    (file,) = source.files
+    assert (file.pattern, file.kind, file.encoding) == (
+        "clients_*.txt",
+        "client_record",
+        "latin-1",
+    )
+    assert (file.delimiter, file.quote, file.date_formats) == ("|", "", ("%d %m %Y",))
+    assert file.header == ("ID", "SEX", "DAY", "MONTH", "YEAR", "H")
+    assert file.columns["birth_date"] == ("DAY", "MONTH", "YEAR")
+    assert (file.optional, file.missing_values) == ({"H"}, {"", "-"})
+    assert (file.codes, file.constants) == (
+        {"gender": {"M": "male", "F": "female"}},
+        {"restricted": "N"},
+    )
+    assert file.as_at is not None
+    assert file.as_at.file_name.search("clients_20260301.txt") is not None
+
+
+@pytest.mark.parametrize("format_", ["fhir", "hl7v2"])
+def test_a_message_source_needs_no_file(format_: str) -> None:
+    (source,) = parse_settings(HEAD + SOURCE.replace("delimited", format_)).sources
+    assert [(f.pattern, f.format) for f in source.files] == [("*", format_)]
+
+
+def _file(lines: str) -> str:
+    """Settings with one file, with lines set before its columns."""
+    return HEAD + SOURCE + FILE.replace("[source.file.columns]", f"{lines}\n[source.file.columns]")
+
+
+FAULTS = [
+    ("not TOML", "x =", "not TOML"),
+    ("no name", "", "partnership.name: missing"),
+    ("an empty name", HEAD.replace('"Test"', '""'), "partnership.name: expected text"),
+    ("unknown at the top", HEAD + "[lmits]\n", "lmits: unknown setting"),
+    ("unknown below", HEAD + "[limits]\nbatch_unit = 1\n", "limits.batch_unit: unknown setting"),
+    ("wrong type", HEAD + "[limits]\nbatch_units = 'many'\n", "limits.batch_units: expected a wh"),
+    ("not whole", HEAD + "[limits]\nbatch_units = 1.5\n", "limits.batch_units: expected a whole"),
+    ("out of range", HEAD + "[limits]\nbatch_units = 0\n", "limits.batch_units: expected 1 to"),
+    ("not a number", HEAD + "[link]\njoin_bits = nan\n", "link.join_bits: expected"),
+    ("true is no number", HEAD + "[link]\njoin_bits = true\n", "link.join_bits: expected a num"),
+    ("a fraction over 1", HEAD + "[link]\nmax_changed_fraction = 2\n", "link.max_changed_fra"),
+    ("a negative one", HEAD + "[link]\nmax_changed_fraction = -0.5\n", "link.max_changed_fra"),
+    ("thresholds crossed", HEAD + "[link]\njoin_bits = 1\n", "link.review_bits: must not"),
+    ("a purpose", HEAD + "[default_purpose]\nx = 'fun'\n", "default_purpose.x: expected one of"),
+    ("an actor", HEAD + "[actors]\nx = 1\n", "actors: expected texts"),
+    ("an organisation twice", HEAD + HEAD[HEAD.index("[[") :], "organisation: RA7 stands twice"),
+    ("a bad code", HEAD.replace("RA7", "R"), "organisation[0].code: an ODS code"),
+    ("a source twice", HEAD + 2 * (SOURCE + FILE), "source: pas stands twice"),
+    ("a source id", HEAD + SOURCE.replace("pas", "P A S") + FILE, "source[0].id: expected lower"),
+    ("no member", HEAD + SOURCE.replace('["RA7"]', "[]") + FILE, "expected at least one org"),
+    ("no such member", HEAD + SOURCE.replace("RA7", "RA8") + FILE, "RA8 is no [[organisation]]"),
+    ("a format", HEAD + SOURCE.replace("delimited", "xls") + FILE, "source[0].format: expected"),
+    ("no file", HEAD + SOURCE, "source[0].file: a delimited source needs"),
+    ("a zone", HEAD + SOURCE + "time_zone = 'Bristol'\n" + FILE, "source[0].time_zone: 'Bristol'"),
+    ("no local id", HEAD + SOURCE + "[[source.file]]\n", "must map 'local_id'"),
+    ("a field", HEAD + SOURCE + FILE + "nhs = 'N'\n", "'nhs' is no field of a client_record"),
+    ("a field without a name", HEAD + SOURCE + FILE + "'detail.' = 'N'\n", "'detail.' is no f"),
+    ("no columns", HEAD + SOURCE + FILE + "gender = []\n", "columns.gender: expected the names"),
+    ("an id for all", _file("constants = { local_id = '1' }"), "cannot be the same in all"),
+    ("optional, unmapped", _file("optional = 'SEX'"), "optional: no field is mapped to 'SEX'"),
+    ("not in the header", _file("header = ['X']"), "column 'ID' is mapped but not in the header"),
+    ("a header name twice", _file("header = ['ID', 'ID']"), "header: ID stands twice"),
+    ("a code", _file("codes = { gender = { M = 'man' } }"), "codes.gender: man: no code"),
+    ("a constant", _file("constants = { gender = 'man' }"), "constants.gender: 'man' is no code"),
+    ("an encoding", _file("encoding = 'utf-9'"), "encoding: 'utf-9' is no known encoding"),
+    ("EBCDIC", _file("encoding = 'cp037'"), "encoding: 'cp037' is not supported"),
+    ("a codec that refuses", _file("encoding = 'undefined'"), "encoding: 'undefined'"),
+    ("a delimiter", _file("delimiter = '||'"), "delimiter: expected one character"),
+    ("a line end", _file('delimiter = "\\n"'), "delimiter: expected one character"),
+    ("the quote", _file("delimiter = '\"'"), "quote: must differ from the delimiter"),
+    ("two-digit years", _file("date_formats = '%d/%m/%y'"), "date_formats: a format needs"),
+    ("no format", _file("date_formats = '%Y-%q'"), "date_formats: '%Y-%q' is no format"),
+    ("a day without month", _file("date_formats = '%Y %d'"), "date_formats: '%Y %d' is no"),
+    ("no formats", _file("date_formats = []"), "date_formats: expected at least one"),
+    ("a folder", _file("pattern = 'a/*.csv'"), "pattern: expected a pattern"),
+    ("as_at", _file("as_at = { file_name = '(' }"), "as_at.file_name: not a regular"),
+    ("as_at groups", _file("as_at = { file_name = 'x' }"), "as_at.file_name: expected exactly"),
+    ("as_at format", _file("as_at = { file_name = '(x)', format = '%d%m' }"), "as_at.format: '%d"),
+    ("a listed constant", _file("constants = { phone = '1' }") + "phone = 'P'\n", "'phone' has c"),
+    ("no heading", _file("kind = 'care_item'") + "item_id = 'I'\n", "must say its heading"),
+    (
+        "a heading",
+        _file("kind = 'care_item'\nconstants = { heading = 'x' }") + "item_id = 'I'\n",
+        "constants.heading: 'x' is no code",
+    ),
+    (
+        "a delimited setting elsewhere",
+        HEAD + SOURCE.replace("delimited", "fhir") + "[[source.file]]\ndelimiter = ';'\n",
+        "delimiter: a file of format fhir has no such setting",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "fault"), [f[1:] for f in FAULTS], ids=[f[0] for f in FAULTS])
+def test_fault(text: str, fault: str) -> None:
+    assert any(fault in found for found in faults(text)), faults(text)
+
+
+def test_every_fault_is_found_at_once() -> None:
+    text = HEAD.replace("acute", "x").replace("RA7", "R") + SOURCE + FILE + "[limits]\nx = 1\n"
+    found = faults(text + "[link]\njoin_bits = 'x'\n")
+    assert [re.match(r"[\w.\[\]]+", fault).group() for fault in found] == [  # type: ignore[union-attr]
+        "organisation[0].code", "source[0].organisations", "limits.x", "link.join_bits",
+    ]  # fmt: skip
