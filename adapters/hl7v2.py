@@ -117,10 +117,10 @@ def _load(frame: Frame, rules: SourceRules, limits: Limits) -> _Loaded:
             "too_long",
             f"a message of {frame.length} bytes; the limit is {limits.max_message_bytes}",
         )
-    if not frame.is_message:
-        raise MessageFault("", "bad_syntax", "expected a message that begins with MSH")
     if frame.torn:
         raise MessageFault("", "torn", "the message ends without a segment end")
+    if not frame.is_message:
+        raise MessageFault("", "bad_syntax", "expected a message that begins with MSH")
     message = parse_message(frame.raw, rules.encoding)
     kind, event = _event(message)
     lines = list(message.segments())

@@ -28,6 +28,8 @@ _LINE_ENDS = b"\r\n\x0b\x1c"
 _PADDING = b" \t\r\n\x0b\x1c\x1a"
 _OVERLAP = 16
 """Bytes looked at again when more arrive, so that no header is missed at a border."""
+_BROKEN_NAMES = (b"M", b"MS")
+"""What the end of a file can leave of a header, behind messages that are whole."""
 _ENVELOPES = frozenset({b"FHS", b"BHS", b"BTS", b"FTS"})
 
 
@@ -69,7 +71,8 @@ class _Content(NamedTuple):
 
     def frame(self, alone: bool) -> Frame:
         is_message = self.raw.startswith(b"MSH")
-        torn = is_message and not self.ended and (self.framed or not alone)
+        begun = is_message or self.raw in _BROKEN_NAMES
+        torn = begun and not self.ended and (self.framed or not alone)
         return Frame(self.raw, self.length, self.too_long, is_message, torn)
 
 
@@ -125,6 +128,11 @@ def _pieces(stream: BinaryIO, max_bytes: int) -> Iterator[_Piece]:
         if not chunk:
             break
         buffer += chunk
+    for name in _BROKEN_NAMES:
+        if buffer.endswith(name) and buffer[: -len(name)].endswith((b"\r", b"\n", b"\x0b")):
+            whole = buffer[: -len(name)]
+            yield _Piece(head + whole, dropped + len(whole), framed)
+            buffer, head, dropped, framed = name, b"", 0, whole.endswith(b"\x0b")
     yield _Piece(head + buffer, dropped + len(buffer), framed)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 Labels = npt.NDArray[np.int64]
 
@@ -53,7 +53,7 @@ def upper_bound(events: int, trials: int, confidence: float = 0.95) -> float:
     """Exact one-sided upper bound of a binomial proportion. Requires: 0 <= events <= trials."""
     if events >= trials:
         return 1.0
-    return float(beta.ppf(confidence, events + 1, trials - events))
+    return float(betaincinv(events + 1, trials - events, confidence))
 
 
 def dense(labels: npt.ArrayLike) -> Labels:

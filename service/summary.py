@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from schemas.records import Outcome
-from service.evaluating import Evaluation
 from service.ingest import SourceReport
-from service.link_file import LinkFileReport
 from service.linking import LinkReport
 from service.looking import Explanation
 from service.nightly import NightlyReport
+
+if TYPE_CHECKING:  # heavy modules, of which only the types are named here
+    from service.evaluating import Evaluation
+    from service.link_file import LinkFileReport
 
 _MOST_REASONS = 5
 

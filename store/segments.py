@@ -15,7 +15,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,11 +36,11 @@ IDS_SCHEMA = pa.schema(
 COLUMNS = ("segment_id", "source", "row_count", "ids", "features")
 FULL_ROWS = 65_536
 """Rows of a full segment."""
+SMALL_ROWS = 1_024
 SMALL_SEGMENTS = 64
-"""So many segments below half of `FULL_ROWS` are worth writing as fewer."""
+"""So many segments of fewer than `SMALL_ROWS` rows are worth writing as few."""
 _WRITE = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
 
-T = TypeVar("T")
 Live = npt.NDArray[np.bool_]
 """Whether a version id is a live record's, by id."""
 
@@ -76,7 +76,9 @@ def live_rows(database: Database, conn: Connection) -> Iterator[tuple[str, pa.Ta
     """(source, ids, features) per segment, only rows of live versions."""
     live = live_versions(conn)
     for segment_id, source in _segments(conn):
-        yield source, *_filtered(database, conn, segment_id, live)
+        ids = _opened(database, conn, segment_id, "ids")
+        mask = _mask(ids, live)
+        yield source, ids.filter(mask), _opened(database, conn, segment_id, "features").filter(mask)
 
 
 def compact(database: Database, source: str) -> None:
@@ -93,7 +95,7 @@ def _groups(database: Database, source: str) -> list[list[int]]:
             .where(match_segment.c.source == source)
             .order_by(match_segment.c.segment_id)
         ).all()
-        worth = [(key, rows) for key, rows in sizes if rows < FULL_ROWS // 2]
+        worth = [(key, rows) for key, rows in sizes if rows < SMALL_ROWS]
         if len(worth) < SMALL_SEGMENTS:
             return []
         held = conn.scalar(
@@ -116,8 +118,7 @@ def _rewriting(
     database: Database, source: str, group: Sequence[int]
 ) -> Callable[[Connection, int], Callable[[Connection], None]]:
     def prepare(snapshot: Connection, _: int) -> Callable[[Connection], None]:
-        live = live_versions(snapshot)
-        parts = [_filtered(database, snapshot, segment_id, live) for segment_id in group]
+        parts = [_still_live(database, snapshot, segment_id) for segment_id in group]
         ids = pa.concat_tables([part[0] for part in parts])
         features = pa.concat_tables([part[1] for part in parts])
         order = pa.compute.sort_indices(ids["record_id"])
@@ -139,13 +140,14 @@ def _segments(conn: Connection) -> list[tuple[int, str]]:
     return [(int(segment_id), str(source)) for segment_id, source in rows]
 
 
-def _filtered(
-    database: Database, conn: Connection, segment_id: int, live: Live
-) -> tuple[pa.Table, pa.Table]:
+def _still_live(database: Database, conn: Connection, segment_id: int) -> tuple[pa.Table, pa.Table]:
     ids = _opened(database, conn, segment_id, "ids")
-    features = _opened(database, conn, segment_id, "features")
-    mask = _mask(ids, live)
-    return ids.filter(mask), features.filter(mask)
+    columns = ("version_id",)
+    records = ids["record_id"].to_pylist()
+    held = database.bulk.lookup(conn, record, "record_id", columns, records)
+    live = np.fromiter((row[0] for row in held), np.int64)
+    mask = pa.array(np.isin(ids["version_id"].to_numpy(), live))
+    return ids.filter(mask), _opened(database, conn, segment_id, "features").filter(mask)
 
 
 def _mask(ids: pa.Table, live: Live) -> pa.Array:

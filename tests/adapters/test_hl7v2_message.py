@@ -1,4 +1,4 @@
-"""The message parser against a naive splitter that knows only the rules, and tables of its parts."""
+"""The message parser against a naive splitter of the same rules, and tables of its parts."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ def upgrade() -> None:
     """Creates every table."""
     _feeds()
     _records()
-    _items_and_staff()
+    _items()
+    _staff()
     _linkage()
     _audit()
 
@@ -132,7 +133,7 @@ def _records() -> None:
     op.create_index("ix_match_segment_source", "match_segment", ["source"], unique=False)
 
 
-def _items_and_staff() -> None:
+def _items() -> None:
     op.create_table(
         "care_item",
         sa.Column("care_item_id", WHOLE, autoincrement=False, nullable=False),
@@ -166,6 +167,9 @@ def _items_and_staff() -> None:
         sqlite_where=sa.text("last_as_at IS NOT NULL"),
         postgresql_where=sa.text("last_as_at IS NOT NULL"),
     )
+
+
+def _staff() -> None:
     op.create_table(
         "staff_entry",
         sa.Column("staff_entry_id", WHOLE, autoincrement=False, nullable=False),

@@ -1,0 +1,136 @@
+"""The road as its users walk it: a workspace in a folder, and the real command line on it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from unittest.mock import patch
+
+import cli
+from store.dump import logical_dump
+from store.sql_store import SqlStore
+from wiring import open_workspace
+
+CHECKOUT = Path(__file__).parents[2]
+SCRIPT = Path(sys.executable).with_name("commonthread")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """Standard output as the one JSON document that it must be."""
+        return json.loads(self.out)
+
+    @property
+    def said(self) -> str:
+        return self.out + self.err
+
+
+def call(root: Path, *arguments: object) -> Ended:
+    """Runs a command in this process: the whole of it, from the arguments to the exit code."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    argv = ["commonthread", "--workspace", str(root), *map(str, arguments)]
+    with patch.object(sys, "argv", argv), redirect_stdout(out), redirect_stderr(err):
+        try:
+            cli.main()
+        except SystemExit as done:
+            code = int(done.code or 0)
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+def done(root: Path, *arguments: object) -> Ended:
+    """Runs a command in this process that must end well."""
+    ended = call(root, *arguments)
+    assert ended.code == 0, ended.said
+    return ended
+
+
+def command(root: Path, *arguments: object) -> list[str]:
+    """The command line of a real process."""
+    return [str(SCRIPT), "--workspace", str(root), *map(str, arguments)]
+
+
+def run(root: Path, *arguments: object, environment: Mapping[str, str] | None = None) -> Ended:
+    """Runs a command as a process of its own."""
+    ended = subprocess.run(
+        command(root, *arguments),
+        cwd=root.parent,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(environment or {})},
+        timeout=300,
+        check=False,
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def driven(driver: str, root: Path, arguments: tuple[str, ...], *command_line: str) -> Ended:
+    """Runs a command in a process in which a driver module of the tests changed something first."""
+    ended = subprocess.run(
+        [sys.executable, "-m", driver, *arguments, "--", "-w", str(root), *command_line],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+@contextmanager
+def opened(root: Path) -> Iterator[SqlStore]:
+    """The workspace's store."""
+    with open_workspace(root).store() as store:
+        yield cast("SqlStore", store)
+
+
+def dump(root: Path) -> list[str]:
+    """All that the store holds, as lines; the same for equal histories."""
+    with opened(root) as store:
+        return list(logical_dump(store.database))
+
+
+def without_events(lines: list[str]) -> list[str]:
+    """A dump without the audit events and their counter."""
+    return [x for x in lines if not x.startswith("audit_event\t") and '"events"' not in x]
+
+
+def persons(root: Path) -> dict[tuple[str, str], str]:
+    """(source, local id) → person id, as published."""
+    with opened(root) as store:
+        return {(s, i): p for chunk in store.export_rows() for s, i, p in chunk}
+
+
+def partition(root: Path) -> set[frozenset[tuple[str, str]]]:
+    """The published persons as sets of (source, local id)."""
+    groups: dict[str, set[tuple[str, str]]] = {}
+    for record, person in persons(root).items():
+        groups.setdefault(person, set()).add(record)
+    return {frozenset(group) for group in groups.values()}
+
+
+def events(root: Path) -> list[dict[str, Any]]:
+    """The audit events, oldest first."""
+    lines = [x.partition("\t")[2] for x in dump(root) if x.startswith("audit_event\t")]
+    return [json.loads(line)["payload"] for line in lines]
+
+
+def copy_of(root: Path, target: Path) -> Path:
+    """The workspace again, keys, times of files and all."""
+    return Path(shutil.copytree(root, target, symlinks=True))
