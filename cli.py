@@ -119,17 +119,17 @@ def ingest(
     with workspace.exclusive(), workspace.store() as store, _bar("reading") as bar:
         actor = workspace.actor("ingest", purpose)
         permit(actor, Action.INGEST, store, clock)
-        inputs = workspace.inputs
-        reports = run(
-            store,
-            workspace.settings,
-            inputs.inbox,
-            inputs.readers,
-            inputs.find_feeds,
-            clock,
-            only=sources,
-            progress=bar,
-        )
+        with workspace.inputs() as inputs:
+            reports = run(
+                store,
+                workspace.settings,
+                inputs.inbox,
+                inputs.readers,
+                inputs.find_feeds,
+                clock,
+                only=sources,
+                progress=bar,
+            )
         record(actor, Action.INGEST, store, clock, read=sum(r.read for r in reports))
     _finish(ingest_document(reports), ingest_lines(reports), as_json)
     _exit_if_strict(strict, reports)
@@ -182,15 +182,16 @@ def nightly(root: Path, as_json: bool, strict: bool, purpose: str | None) -> Non
     with workspace.exclusive(), workspace.store() as store, _bar("nightly") as bar:
         actor = workspace.actor("nightly", purpose)
         permit(actor, Action.NIGHTLY, store, clock)
-        report = run(
-            store,
-            workspace.settings,
-            workspace.inputs,
-            actor,
-            clock,
-            read_progress=bar,
-            link_progress=lambda stage, done, total: bar(stage, done, total=total),
-        )
+        with workspace.inputs() as inputs:
+            report = run(
+                store,
+                workspace.settings,
+                inputs,
+                actor,
+                clock,
+                read_progress=bar,
+                link_progress=lambda stage, done, total: bar(stage, done, total=total),
+            )
     page = write_report(workspace.reports, workspace.settings, report, clock())
     _finish(nightly_document(report, page), nightly_lines(report, page), as_json)
     _exit_if_strict(strict, report.sources)

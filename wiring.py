@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from adapters.ahead import ReadAhead, calm_collector
 from adapters.inbox import find_feeds
-from adapters.registry import READERS
-
 from schemas.dates import Instant, to_instant
 from schemas.errors import SettingsError, WorkspaceBusy, WorkspaceMissing
 from schemas.settings import Settings
@@ -60,10 +59,12 @@ class Workspace:
         """Run reports."""
         return self.root / "reports"
 
-    @property
-    def inputs(self) -> Inputs:
-        """What ingest and link read."""
-        return Inputs(self.inbox, self.model_file, READERS, find_feeds)
+    @contextmanager
+    def inputs(self) -> Iterator[Inputs]:
+        """What ingest and link read, with the readers at work until the end."""
+        calm_collector()
+        with ReadAhead() as ahead:
+            yield Inputs(self.inbox, self.model_file, ahead.readers, find_feeds)
 
     @contextmanager
     def store(self) -> Iterator[Store]:
@@ -126,8 +127,9 @@ def create_workspace(root: Path, settings_text: str) -> Workspace:
     root.mkdir(parents=True, exist_ok=True)
     root.chmod(0o700)
     workspace = Workspace(root, settings)
+    workspace.inbox.mkdir(exist_ok=True)
     for source in settings.sources:
-        (workspace.inbox / source.id).mkdir(parents=True, exist_ok=True)
+        (workspace.inbox / source.id).mkdir(exist_ok=True)
     workspace.reports.mkdir(exist_ok=True)
     if not (workspace.keys / KEYSTORE_FILE).exists():
         create_keyring(workspace.keys, FileKey(workspace.keys / KEY_FILE)).close()

@@ -24,6 +24,7 @@ from adapters.feed_bytes import open_feed
 from adapters.mapping import Unread, Values
 from schemas.columns import UnitBatch
 from schemas.dates import Instant
+from schemas.records import ClientRecord, SourceMerge
 from schemas.settings import Limits, SourceSettings
 from service.ports import FeedFile
 
@@ -68,7 +69,7 @@ class _Loader:
             "care_item": builder.item,
             "staff": builder.staff,
         }
-        self._add, self._issue = adds[kind], builder.issue
+        self._add, self._issue, self._merge = adds[kind], builder.issue, builder.merge
         self._fields, self._width = fields, fields.plan.width
         self._values: Iterator[tuple[Values, Unread]] = iter(())
 
@@ -96,7 +97,10 @@ class _Loader:
             thing = self._fields.unit(values, unread)
         except Unfit as unfit:
             return unfit
-        self._add(thing, self._fields.as_at(values))
+        as_at = self._fields.as_at(values)
+        self._add(thing, as_at)
+        if isinstance(thing, ClientRecord) and thing.replaced_by is not None:
+            self._merge(SourceMerge(thing.local_id, thing.replaced_by), as_at)
         if kept or unread:
             for field in dict.fromkeys([*kept, *unread]):
                 self._issue(field, "bad_value")

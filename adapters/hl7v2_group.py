@@ -94,7 +94,9 @@ class Group:
 
     def derived(self, *parts: str | None) -> str:
         """An id made of what tells the item from the person's other ones."""
-        text = "\x1f".join((self.local_id, *[part or "" for part in parts]))
+        text: str = self.local_id
+        for part in parts:
+            text = f"{text}\x1f{part or ''}"
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
     def keep(self, name: str, line: str) -> None:

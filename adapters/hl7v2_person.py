@@ -111,7 +111,7 @@ class SourceRules:
         self.records = settings.kind == "client_record"
         self._nhs = NHS_NUMBER_NAMES | {s.lower() for s in source.nhs_number_systems}
         self._local = source.local_id_system.lower() if source.local_id_system else None
-        self._names = {s.lower(): name for name, s in source.identifier_systems.items()}
+        self._names = {s.lower(): name for s, name in source.identifier_systems.items()}
         self._codes = settings.codes
         self._organisations = frozenset(source.organisations)
         self.kind: Callable[[str, str, str], IdKind] = lru_cache(maxsize=4096)(self._kind)
@@ -398,15 +398,17 @@ def _practice(
     pd1: Segment, details: dict[str, Any], unread: dict[str, str], issues: Issues
 ) -> OdsCode | None:
     """The GP practice: PD1-3 (its identifier), else PD1-4 where that is a practice's code."""
-    gp = pd1.first(4)
-    words = read_clinician(pd1.syntax, gp) if gp else ""
-    if words:
-        details["gp"] = words
-    for component in (1, 14):
-        code = pd1.value(4, component).upper()
-        if _PRACTICE_CODE.fullmatch(code) and not pd1.raw(3):
-            return OdsCode(code)
-    sent = pd1.value(3, 10) or pd1.value(3, 3)
+    gp, practice = pd1.first(4), pd1.first(3)
+    if gp:
+        words = read_clinician(pd1.syntax, gp)
+        if words:
+            details["gp"] = words
+        if not practice:
+            parts = pd1.syntax.parts(gp, 14)
+            codes = (parts[0].upper(), parts[13].upper())
+            return next((OdsCode(c) for c in codes if _PRACTICE_CODE.fullmatch(c)), None)
+    parts = pd1.syntax.parts(practice, 10)
+    sent = parts[9] or parts[2]
     if not sent:
         return None
     try:

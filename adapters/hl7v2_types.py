@@ -338,14 +338,19 @@ FieldTable = tuple[tuple[int, str, Callable[[Syntax, str], str]], ...]
 
 
 def note_fields(details: dict[str, Any], segment: Segment, table: FieldTable) -> None:
-    """Puts the fields of `table` that have something in them into details, as text."""
+    """Puts the fields of `table` that have something in them into details, as text.
+
+    A field of letters and digits only has no parts: every reader gives it back as it is.
+    """
     fields, present = segment.fields, len(segment.fields)
     for number, name, reader in table:
-        if number < present and fields[number]:
-            text = segment.first(number)
-            words = reader(segment.syntax, text) if text else ""
-            if words:
-                details[name] = words
+        if number < present:
+            text = fields[number]
+            if text and not text.isalnum():
+                text = segment.first(number)
+                text = reader(segment.syntax, text) if text else ""
+            if text:
+                details[name] = text
 
 
 def as_plain(value: object) -> object:
@@ -357,6 +362,8 @@ def start_of(
     segment: Segment, number: int, zone: str, issues: Issues
 ) -> PartialDate | Instant | None:
     """A time field of a care item; one that cannot be read counts as an issue and is None."""
+    if number >= len(segment.fields):
+        return None
     text = segment.value(number)
     if not text:
         return None

@@ -2,7 +2,8 @@
 
 Rules:
 - A file is a feed if its name matches a pattern of the source; the first pattern in the settings
-  that matches says how it is read. Folders are not looked into.
+  that matches says how it is read. Folders are not looked into; one that is named like a feed is
+  told of.
 - Names that say "not finished" (`.part`, `.tmp`, `.filepart`, hidden files, `~`) are left alone.
 - A file that changed within the last `settle_seconds` is looked at again after at most that long,
   once for all; if it changed meanwhile, or changes while its bytes are read, it is still being
@@ -83,7 +84,7 @@ def find_feeds(inbox: Path, source: SourceSettings, limits: Limits) -> Found:
         feeds.append(FeedFile(candidate.path, digest, size, as_at, candidate.settings))
     if undated:
         notices.append(
-            f"{_files(undated)} not named as the settings say: taken as of the last change"
+            f"{_counted(undated, 'file')} not named as the settings say: taken as of the last change"
         )
     return Found(sorted(feeds, key=lambda feed: (feed.as_at, feed.path.name)), notices)
 
@@ -93,7 +94,7 @@ def _candidates(
 ) -> tuple[list[_Candidate], list[str]]:
     """Files that match a pattern, and sentences about what else lies there."""
     candidates: list[_Candidate] = []
-    unfinished = unmatched = outside = special = 0
+    unfinished = unmatched = outside = special = folders = 0
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
         name = path.name
         settings = next((f for f in source.files if fnmatchcase(name, f.pattern)), None)
@@ -102,7 +103,7 @@ def _candidates(
         elif path.is_symlink() and not _inside(path, inbox):
             outside += 1
         elif path.is_dir():
-            continue
+            folders += settings is not None
         elif settings is None:
             unmatched += 1
         elif (seen := _regular(path)) is None:
@@ -115,7 +116,10 @@ def _candidates(
         (unmatched, "matching no pattern of the source left alone"),
         (special, "not regular, or gone, left alone"),
     )
-    return candidates, [f"{_files(count)} {what}" for count, what in told if count]
+    notices = [f"{_counted(count, 'file')} {what}" for count, what in told if count]
+    if folders:
+        notices.append(f"{_counted(folders, 'folder')} named like a feed not looked into")
+    return candidates, notices
 
 
 def _regular(path: Path) -> os.stat_result | None:
@@ -182,5 +186,5 @@ def _shown(name: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in name)
 
 
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"
+def _counted(count: int, noun: str) -> str:
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"

@@ -20,6 +20,8 @@ import pyarrow as pa
 
 from schemas.codes import TelecomSystem
 from schemas.dates import Instant
+from schemas.demographics import NhsNumberClaim
+from schemas.identifiers import NumberRange, number_range
 from schemas.items import CareItem
 from schemas.records import ClientRecord, Rejected, SourceMerge, StaffEntry
 
@@ -48,7 +50,8 @@ MATCH_SCHEMA = pa.schema(
 )
 """Columns for linkage. `given` and `family` run in parallel, one entry per name (empty text where a
 name lacks that part); `address` and `postcode` run in parallel likewise; `identifier` entries are
-`system|value`; `death` is a date, or `yes` where only the fact is known."""
+`system|value`, a Scottish or Northern Irish number among them; `death` is a date, or `yes` where
+only the fact is known."""
 
 RECORD_SCHEMA = pa.schema(
     [
@@ -205,7 +208,7 @@ _PHONES = (TelecomSystem.PHONE, TelecomSystem.SMS)
 
 
 def _match_columns(records: Sequence[ClientRecord]) -> dict[str, Any]:
-    claims = [r.nhs_number for r in records]
+    claims = [_claim(r) for r in records]
     return {
         "nhs_number": [claim and claim.value for claim in claims],
         "nhs_status": [claim and claim.status for claim in claims],
@@ -263,10 +266,27 @@ def _telecom_columns(records: Sequence[ClientRecord]) -> dict[str, _Lists]:
     return {"phone": phone, "email": email}
 
 
+_OTHER_NATIONS = {
+    NumberRange.SCOTLAND_CHI: "https://phs.scot/chi-number",
+    NumberRange.NORTHERN_IRELAND: "https://fhir.hscni.net/Id/hcn-number",
+}
+"""Numbers that pass the same check as an NHS number, and what they are kept as for linkage."""
+
+
+def _claim(record: ClientRecord) -> NhsNumberClaim | None:
+    """The record's NHS number; another nation's number is another identifier."""
+    claim = record.nhs_number
+    return None if claim is None or number_range(claim.value) in _OTHER_NATIONS else claim
+
+
 def _identifier_column(records: Sequence[ClientRecord]) -> _Lists:
     column = _Lists()
     for record in records:
         for identifier in record.identifiers:
             column.add(f"{identifier.system}|{identifier.value}")
+        if record.nhs_number is not None:
+            nation = _OTHER_NATIONS.get(number_range(record.nhs_number.value))
+            if nation is not None:
+                column.add(f"{nation}|{record.nhs_number.value}")
         column.end_row()
     return column

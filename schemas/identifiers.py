@@ -82,6 +82,7 @@ def parse_nhs_number(text: str) -> NhsNumber:
     return NhsNumber(digits)
 
 
+@lru_cache(maxsize=65_536)
 def number_range(number: NhsNumber) -> NumberRange:
     """Whose number this is. Ranges: NHS England "NHS number" guidance; CHI begins with a date."""
     if number in _PLACEHOLDERS:

@@ -2,8 +2,10 @@
 
 Rules:
 - A feed is known by the digest of its bytes: one that was loaded is not read again, whatever it is
-  called now. One that was refused is tried again when its source's settings change.
-- Each batch and its progress are one transaction: a run that dies goes on where it was.
+  called now. One that was refused is tried again when its source's settings or the limits change.
+- A file whose bytes the operating system does not give is left for the next run, not refused.
+- Each batch and its progress are one transaction: a run that dies goes on where it was, if the
+  settings and limits are still the same; else the feed is begun again.
 - One bad unit is quarantined, one bad file is refused, and the night goes on.
 - read = new + changed + unchanged + quarantined, for every feed.
 """
@@ -14,7 +16,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ FeedFinder = Callable[[Path, SourceSettings, Limits], tuple[Sequence[FeedFile], 
 Clock = Callable[[], Instant]
 Progress = Callable[[str, int], None]
 """Told of the source and how many more units were read."""
+UNREADABLE = "unreadable"
+"""The reason that says nothing of the feed itself (schemas.records.REASONS)."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,14 @@ def ingest(
         feeds, notices = find_feeds(inbox, source, settings.limits)
         report.notices += notices
         known = store.feeds(source.id)
+        seen: set[str] = set()
         for feed in feeds:
-            if _already_read(known.get(feed.sha256), reader_hash(source, feed)):
+            row = known.get(feed.sha256)
+            if feed.sha256 in seen or _already_read(row, reader_hash(source, feed, settings.limits)):
                 report.known += 1
                 continue
             _load(store, source, feed, readers, settings.limits, clock, report, progress)
-            known = {**known, **store.feeds(source.id)}
+            seen.add(feed.sha256)
         reports.append(report)
     return reports
 
@@ -117,7 +123,7 @@ def _load(
     report: SourceReport,
     progress: Progress | None,
 ) -> None:
-    row = store.begin_feed(source.id, feed, reader_hash(source, feed), clock())
+    row = store.begin_feed(source.id, feed, reader_hash(source, feed, limits), clock())
     report.feeds += 1
     report.counts.update(row.counts)
     try:
@@ -131,16 +137,23 @@ def _load(
             if progress:
                 progress(source.id, batch.units)
     except FeedRefused as refusal:
-        store.end_feed(row.feed_id, FeedState.REFUSED, refusal.reason, clock())
+        if refusal.reason == UNREADABLE:
+            report.notices.append(
+                f"feed {feed.sha256[:12]}: {refusal.message}; left for the next run"
+            )
+            return
+        store.end_feed(row.feed_id, FeedState.REFUSED, str(refusal), clock())
         report.counts[Outcome.QUARANTINED] += 1
         report.refusals.append(Refusal(feed.sha256, refusal.reason, refusal.message))
         return
     store.end_feed(row.feed_id, FeedState.LOADED, "", clock())
 
 
-def reader_hash(source: SourceSettings, feed: FeedFile) -> str:
-    """Digest of everything in the settings that decides how the feed is read."""
+def reader_hash(source: SourceSettings, feed: FeedFile, limits: Limits) -> str:
+    """Digest of everything in the settings that decides how the feed is read, and in how many
+    batches."""
     relevant = (
+        replace(limits, settle_seconds=0),
         feed.settings,
         source.organisations,
         source.time_zone,

@@ -153,8 +153,12 @@ def explain_records(
             {
                 "field": name,
                 "level": LEVELS[name][code - 1] if code else "missing",
-                "bits_against_strangers": round(weights.m[index, code] - weights.u[index, code], 2),
-                "bits_against_relatives": round(weights.m[index, code] - weights.r[index, code], 2),
+                "bits_against_strangers": round(
+                    float(weights.m[index, code] - weights.u[index, code]), 2
+                ),
+                "bits_against_relatives": round(
+                    float(weights.m[index, code] - weights.r[index, code]), 2
+                ),
             }
         )
     rail = GUARDS[guard[0] - 1].reason if guard[0] else None

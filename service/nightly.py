@@ -1,6 +1,10 @@
 """Nightly: ingest, link, publish, write down, report. Safe to run again after any crash.
 
-Each stage commits its own progress, so a run that dies is simply run again.
+Rules:
+- Each stage commits its own progress, so a run that dies is simply run again.
+- The audit event says what stands after the night (the published run and the ingest generation),
+  not what this process did of it: a night that died and was run again is written down like one
+  that nothing disturbed.
 """
 
 from __future__ import annotations
@@ -12,7 +16,6 @@ from time import perf_counter
 
 from consent.commands import Action
 from schemas.dates import Instant
-from schemas.records import Outcome
 from schemas.settings import Settings
 from service.access import Actor, record
 from service.ingest import FeedFinder, SourceReport, ingest
@@ -65,15 +68,9 @@ def nightly(
     report.seconds["ingest"] = round(perf_counter() - began, 3)
     report.link = link_records(store, settings, inputs.model_file, clock, progress=link_progress)
     report.seconds.update(report.link.seconds)
-    record(
-        actor,
-        Action.NIGHTLY,
-        store,
-        clock,
-        run=report.link.run_id,
-        read=sum(s.read for s in report.sources),
-        quarantined=sum(s.counts[Outcome.QUARANTINED] for s in report.sources),
-    )
+    last = store.last_run()
+    run_id = last.run_id if last else None
+    record(actor, Action.NIGHTLY, store, clock, run=run_id, generation=store.generation())
     report.totals = dict(store.counts())
     report.seconds["total"] = round(perf_counter() - began, 3)
     return report

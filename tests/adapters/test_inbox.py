@@ -101,6 +101,7 @@ def test_what_is_left_alone_is_counted_not_named(inbox: Path, tmp_path: Path) ->
         "2 files leading outside the inbox not followed",
         "1 file matching no pattern of the source left alone",
         "1 file not regular, or gone, left alone",
+        "1 folder named like a feed not looked into",
     ]
 
 

@@ -128,7 +128,7 @@ def partition(root: Path) -> set[frozenset[tuple[str, str]]]:
 def events(root: Path) -> list[dict[str, Any]]:
     """The audit events, oldest first."""
     lines = [x.partition("\t")[2] for x in dump(root) if x.startswith("audit_event\t")]
-    return [json.loads(line)["payload"] for line in lines]
+    return [json.loads(line)["body"] for line in lines]
 
 
 def copy_of(root: Path, target: Path) -> Path:

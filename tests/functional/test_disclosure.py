@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import cli
 import wiring
 from audit.events import AuditEvent
 from consent.commands import GRANTS, Action, Role, decide
-from schemas.codes import PURPOSES, TelecomSystem
+from schemas.codes import PURPOSES, Gender, TelecomSystem
 from schemas.demographics import Address, Telecom
 from schemas.errors import NeedsDecision, NotFound, NotPermitted, StoreError
 from schemas.identifiers import OdsCode, Postcode
@@ -178,6 +179,14 @@ def test_an_explanation_shows_levels_and_no_values(store: SqlStore, tmp_path: Pa
     )  # fmt: skip
     values = ("Quillfeather", "9434765919", "1957", "7QX")
     assert not [value for value in values if value in str(found)]
+    assert msgspec.json.encode(dataclasses.asdict(found))
+
+
+def test_a_changed_gender_alone_splits_nobody(store: SqlStore, tmp_path: Path) -> None:
+    before = msgspec.structs.replace(full_client("1"), gender=Gender.MALE)
+    after = msgspec.structs.replace(full_client("2"), gender=Gender.FEMALE)
+    published(store, tmp_path, before, after)
+    assert len(persons(store)) == 1
 
 
 def test_a_run_that_changes_too_many_persons_stops_and_publishes_nothing(

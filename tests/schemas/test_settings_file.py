@@ -164,7 +164,7 @@ FAULTS = [
     ("true is no number", HEAD + "[link]\njoin_bits = true\n", "link.join_bits: expected a num"),
     ("a fraction over 1", HEAD + "[link]\nmax_changed_fraction = 2\n", "link.max_changed_fra"),
     ("a negative one", HEAD + "[link]\nmax_changed_fraction = -0.5\n", "link.max_changed_fra"),
-    ("thresholds crossed", HEAD + "[link]\njoin_bits = 1\nreview_bits = 2\n", "link.review_bits: must not"),
+    ("thresholds crossed", HEAD + "[link]\njoin_bits = 1\nreview_bits = 2\n", "review_bits: must"),
     ("a purpose", HEAD + "[default_purpose]\nx = 'fun'\n", "default_purpose.x: expected one of"),
     ("an actor", HEAD + "[actors]\nx = 1\n", "actors: expected texts"),
     ("an organisation twice", HEAD + HEAD[HEAD.index("[[") :], "organisation: RA7 stands twice"),

@@ -1,0 +1,128 @@
+"""Reads feeds in a process of its own, so that one core parses while the other seals and stores.
+
+Rules:
+- The result is the reader's, batch for batch; only where it is computed differs.
+- One batch at most waits between the two processes: memory stays bounded.
+- Small feeds are read in this process: another one is started only when it pays.
+- If either process dies the other notices at its next batch: the run fails, and is run again.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Any
+
+from adapters.registry import READERS
+from schemas.columns import UnitBatch
+from schemas.errors import FeedRefused, StoreError
+from schemas.settings import Limits, SourceSettings
+from service.ports import FeedFile, Reader
+
+WORTH_A_PROCESS = 1 << 20
+"""Bytes of a feed from which reading it elsewhere pays for starting the process."""
+COLLECT_AFTER = 50_000
+"""Allocations between two looks of the garbage collector: batches make many objects, few cycles."""
+
+
+def calm_collector() -> None:
+    """Makes Python's cycle collector look less often, and never again at what is loaded now."""
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)
+
+
+class ReadAhead:
+    """The registered readers, large feeds being read ahead in one child process.
+
+    A context manager; `readers` is what `service.ingest` takes.
+    """
+
+    def __init__(self) -> None:
+        self._process: BaseProcess | None = None
+        self._pipe: Connection | None = None
+
+    @property
+    def readers(self) -> dict[str, Reader]:
+        """One reader for each format."""
+        return dict.fromkeys(READERS, self.read)
+
+    def read(self, feed: FeedFile, source: SourceSettings, limits: Limits) -> Iterator[UnitBatch]:
+        """As the format's own reader. Raises: FeedRefused."""
+        if feed.size < WORTH_A_PROCESS and self._pipe is None:
+            return READERS[feed.settings.format](feed, source, limits)
+        return self._read_elsewhere(feed, source, limits)
+
+    def _read_elsewhere(
+        self, feed: FeedFile, source: SourceSettings, limits: Limits
+    ) -> Iterator[UnitBatch]:
+        pipe = self._started()
+        try:
+            pipe.send((feed, source, limits))
+            while True:
+                kind, content = pipe.recv()
+                if kind == "batch":
+                    yield content
+                elif kind == "refused":
+                    raise FeedRefused(*content)
+                elif kind == "failed":
+                    raise StoreError(f"reading failed unforeseen ({content}); run again")
+                else:
+                    return
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self.__exit__(None, None, None)
+            raise StoreError("the reading process ended; run again, nothing is lost") from None
+
+    def _started(self) -> Connection:
+        if self._pipe is None:
+            context = get_context("spawn")
+            self._pipe, theirs = context.Pipe()
+            self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+            self._process.start()
+            theirs.close()
+        return self._pipe
+
+    def __enter__(self) -> ReadAhead:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if self._process is not None:
+            self._process.terminate()
+            self._process.join()
+            self._process = None
+
+
+def _serve(pipe: Connection) -> None:
+    """The child: reads what it is told and sends batches, until the other end is closed."""
+    calm_collector()
+    while True:
+        try:
+            feed, source, limits = pipe.recv()
+            for message in _messages(feed, source, limits):
+                pipe.send(message)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+
+
+def _messages(feed: FeedFile, source: SourceSettings, limits: Limits) -> Iterator[tuple[str, Any]]:
+    try:
+        for batch in READERS[feed.settings.format](feed, source, limits):
+            yield "batch", batch
+    except FeedRefused as refusal:
+        yield "refused", (refusal.reason, refusal.message)
+        return
+    except Exception as error:  # the parent raises it; its text may hold a person's values
+        yield "failed", type(error).__name__
+        return
+    yield "end", None

@@ -1,0 +1,1 @@
+"""Measurements, run by one command (`make bench`) and never asserted on time."""

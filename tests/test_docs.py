@@ -1,0 +1,466 @@
+"""The documents say what the program does: names, tables, links, commands, named tests.
+
+Colleagues' pages are held to their own tests as well (tests/store, tests/demo); links, words and
+commands are checked here for all of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import dataclasses
+import importlib
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import chdir
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli import STRICT_EXIT, commonthread
+from consent.commands import GRANTS
+from linkage.guards import reasons
+from schemas.codes import PURPOSES
+from schemas.errors import EXIT_CODES, SettingsError
+from schemas.identifiers import SourceId
+from schemas.records import REASONS
+from schemas.settings import (
+    FIELDS_BY_KIND,
+    OPEN_FIELDS,
+    REQUIRED_BY_KIND,
+    AsAt,
+    FileSettings,
+    Limits,
+    LinkSettings,
+    Organisation,
+    Settings,
+    SourceSettings,
+)
+from schemas.settings_file import parse_settings
+from service.link_file import WELL_KNOWN
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+SAFETY = sorted((ROOT / "docs" / "safety").glob("*.md"))
+DRAWINGS = sorted((ROOT / "docs" / "img").glob("*.svg"))
+LOCKS = sorted(ROOT.glob("*.lock"))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def prose(page: Path) -> str:
+    """A page without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+def section(name: str, heading: str) -> str:
+    """The prose under a heading, down to the next heading of any level."""
+    found = re.search(
+        rf"^#+ {re.escape(heading)}$(.*?)(?=^#+ |\Z)", prose(ROOT / name), re.M | re.S
+    )
+    assert found, f"{name}: no heading {heading!r}"
+    return found.group(1)
+
+
+def table(text: str) -> list[list[str]]:
+    """The cells of every table row in the text, without headers and rulers."""
+    rows = [
+        [cell.strip() for cell in line.strip().strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    rulers = [at for at, row in enumerate(rows) if set("".join(row)) <= set("-: ")]
+    return [row for at, row in enumerate(rows) if at not in rulers and at + 1 not in rulers]
+
+
+def plain(cell: str) -> str:
+    """A cell without its code marks."""
+    return cell.strip("`")
+
+
+def ticked(cell: str) -> tuple[str, ...]:
+    """What stands between code marks in a cell."""
+    return tuple(re.findall(r"`([^`]+)`", cell))
+
+
+def listed(name: str, heading: str, *columns: int) -> list[tuple[str, ...]]:
+    rows = table(section(name, heading))
+    return [tuple(plain(row[c]) for c in columns) for row in rows]
+
+
+# --- tables of the guides ----------------------------------------------------------------------
+
+
+def test_reasons_of_quarantine_are_those_of_the_code() -> None:
+    assert dict(listed("docs/data-team.md", "Quarantine", 0, 1)) == REASONS
+
+
+def test_guard_rails_are_those_of_the_code() -> None:
+    heading = "Why are these two one person, or not?"
+    assert dict(listed("docs/data-team.md", heading, 0, 1)) == reasons()
+
+
+def test_fields_of_link_file_are_those_of_the_code() -> None:
+    text = section("docs/data-team.md", "Link files of your own")
+    found = re.search(r"Fields: (.*?)\.\s", text, re.S)
+    assert found
+    assert ticked(found.group(1)) == tuple(WELL_KNOWN)
+
+
+def test_purposes_are_those_of_the_code() -> None:
+    assert dict(listed("docs/ig-officer.md", "Purposes", 0, 1)) == PURPOSES
+
+
+def test_who_may_do_what_is_what_consent_grants() -> None:
+    rows = table(section("docs/ig-officer.md", "Who may do what, for which purpose"))
+    told = {
+        (plain(action), role, purpose)
+        for action, roles, purposes, _ in rows
+        for role in ticked(roles)
+        for purpose in ticked(purposes)
+    }
+    assert told == {
+        (action.value, role.value, purpose)
+        for role, actions in GRANTS.items()
+        for action, purposes in actions.items()
+        for purpose in purposes
+    }
+
+
+def test_exit_codes_are_those_of_the_code() -> None:
+    rows = listed("docs/operator.md", "Exit codes", 0, 1)
+    own = {("0", ""), ("1", ""), ("2", ""), (str(STRICT_EXIT), ""), ("130", "")}
+    assert set(rows) == own | {(str(code), cls.__name__) for cls, code in EXIT_CODES.items()}
+
+
+@pytest.mark.parametrize("row", table(text_of("docs/GLOSSARY.md")), ids=lambda row: row[0])
+def test_words_of_the_glossary_are_in_the_code(row: list[str]) -> None:
+    parts = plain(row[2]).split(".")
+    depth, found = len(parts), None
+    while found is None:
+        try:
+            found = importlib.import_module(".".join(parts[:depth]))
+        except ModuleNotFoundError:
+            depth -= 1
+            assert depth, f"no module of {row[2]}"
+    for name in parts[depth:]:
+        declared = getattr(found, "__dataclass_fields__", {})
+        assert hasattr(found, name) or name in declared, f"{row[2]}: no {name}"
+        found = getattr(found, name, None)
+
+
+def test_the_glossary_is_in_order() -> None:
+    terms = [row[0].casefold() for row in table(text_of("docs/GLOSSARY.md"))]
+    assert terms == sorted(terms)
+    assert len(terms) == len(set(terms))
+
+
+# --- settings ----------------------------------------------------------------------------------
+
+SECTIONS: dict[str, type] = {
+    "[partnership]": Settings,
+    "[link]": LinkSettings,
+    "[limits]": Limits,
+    "[[organisation]]": Organisation,
+    "[[source]]": SourceSettings,
+    "[[source.file]]": FileSettings,
+    "as_at": AsAt,
+}
+OWN_SECTIONS = {"organisations", "sources", "actors", "default_purpose", "limits", "link"}
+"""Fields of Settings that have a section of their own."""
+LEAST = """
+[partnership]
+name = "P"
+[[organisation]]
+code = "A1A1A"
+name = "A"
+kind = "k"
+[[source]]
+id = "s"
+name = "S"
+format = "delimited"
+organisations = ["A1A1A"]
+[[source.file]]
+as_at = { file_name = "(x)" }
+columns = { local_id = "ID" }
+"""
+"""Settings with nothing but what is required."""
+
+
+def documented(heading: str) -> dict[str, str]:
+    return {plain(row[0]): row[2] for row in table(section("docs/settings.md", heading))}
+
+
+def from_parser() -> dict[tuple[str, str], Any]:
+    """Defaults that the parser gives and the dataclasses do not hold."""
+    settings = parse_settings(LEAST)
+    file = settings.sources[0].files[0]
+    assert file.as_at
+    return {
+        ("[partnership]", "database"): settings.database,
+        ("[partnership]", "demo"): settings.demo,
+        ("[[source.file]]", "pattern"): file.pattern,
+        ("as_at", "format"): file.as_at.format,
+    }
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_settings_are_those_of_the_code(heading: str) -> None:
+    names = {field.name for field in dataclasses.fields(SECTIONS[heading])}
+    if heading == "[partnership]":
+        names -= OWN_SECTIONS
+    if heading == "[[source]]":
+        names = (names - {"files"}) | {"file", "format"}
+    assert set(documented(heading)) == names
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_defaults_are_those_of_the_code(heading: str) -> None:
+    given = from_parser()
+    for field in dataclasses.fields(SECTIONS[heading]):
+        if heading == "[partnership]" and field.name in OWN_SECTIONS:
+            continue
+        cell = documented(heading).get(field.name, "*required*")
+        place = (heading, field.name)
+        if field.default is not dataclasses.MISSING:
+            default = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        elif place in given:
+            default = given[place]
+        else:
+            assert cell in ("*required*", "*the source's*"), field.name
+            continue
+        if default is None:
+            assert cell == "*none*", field.name
+            continue
+        told = tomllib.loads(f"value = {plain(cell)}")["value"]
+        if isinstance(default, tuple | frozenset):
+            default, told = sorted(default), sorted(told)
+        assert told == default, field.name
+
+
+def test_thresholds_told_to_the_data_team_are_the_defaults() -> None:
+    text = section("docs/data-team.md", "Thresholds, in bits")
+    told = dict(re.findall(r"^- `(\w+)` \((\d+)\)", text, re.M))
+    defaults = LinkSettings()
+    assert told == {
+        "join_bits": f"{defaults.join_bits:g}", "review_bits": f"{defaults.review_bits:g}"
+    }  # fmt: skip
+
+
+def test_required_settings_are_required() -> None:
+    required = [
+        (heading, name)
+        for heading in SECTIONS
+        for name, default in documented(heading).items()
+        if default == "*required*"
+    ]
+    lines = LEAST.strip().splitlines()
+    for heading, name in required:
+        if heading == "as_at":
+            text = LEAST.replace('file_name = "(x)"', 'format = "%Y"')
+        else:
+            begin = lines.index(heading)
+            at = next(n for n in range(begin, len(lines)) if lines[n].startswith(f"{name} ="))
+            text = "\n".join([*lines[:at], *lines[at + 1 :]])
+        with pytest.raises(SettingsError, match=rf"\b{name}: missing"):
+            parse_settings(text)
+
+
+def test_fields_of_files_are_those_of_the_code() -> None:
+    rows = table(section("docs/settings.md", "Fields that columns can be mapped to"))
+    assert [plain(row[0]) for row in rows] == list(FIELDS_BY_KIND)
+    for kind, needs, fields in rows:
+        name = plain(kind)
+        assert ticked(needs) == REQUIRED_BY_KIND[name]
+        *closed, opens = [ticked(part) for part in fields.split("and ")]
+        assert [f for part in closed for f in part] == list(FIELDS_BY_KIND[name])
+        assert all(o.startswith(OPEN_FIELDS[name]) for o in opens)
+        assert len(opens) == len(OPEN_FIELDS[name])
+
+
+def test_the_example_of_a_source_is_accepted() -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", text_of("docs/data-team.md"), re.S)
+    settings = parse_settings(f'[partnership]\nname = "P"\n{example}')
+    source = settings.source("housing_support")
+    assert source
+    assert source.id == SourceId("housing_support")
+    assert [file.kind for file in source.files] == ["client_record", "care_item"]
+
+
+# --- links, words, named tests -----------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a page's headings have on GitHub."""
+    heads = re.findall(r"^#+ (.*)$", prose(page), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        place = (page.parent / path).resolve() if path else page
+        assert place.exists(), target
+        assert not anchor or anchor in anchors(place), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_files_named_exist(page: Path) -> None:
+    packages = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    for code in re.findall(r"`([^`\n]+)`", prose(page)):
+        top, slash, _ = code.partition("/")
+        if slash and top in packages and re.fullmatch(r"[\w./-]+", code):
+            assert (ROOT / code).exists() or top == "partnership", code
+
+
+def test_every_decision_is_linked_from_the_readme() -> None:
+    for decision in (ROOT / "docs" / "adr").glob("*.md"):
+        assert f"docs/adr/{decision.name}" in text_of("README.md")
+
+
+WORKPLACE = re.compile(r"/work/|pypi\b|pythonhosted|npmjs|index-url|(?<!/tmp)/tmp/", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("page", [*PAGES, *DRAWINGS], ids=name_of)
+def test_no_word_of_where_it_was_written(page: Path) -> None:
+    assert not WORKPLACE.findall(page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=name_of)
+def test_locks_name_no_host(lock: Path) -> None:
+    assert "://" not in lock.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", SAFETY, ids=name_of)
+def test_every_test_named_in_the_safety_papers_exists(page: Path) -> None:
+    for file, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text(encoding="utf-8")):
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        assert test in names, f"{file}::{test}"
+
+
+def test_every_hazard_has_a_control_a_place_a_test_and_what_remains() -> None:
+    rows = table(text_of("docs/safety/hazard-log.md"))
+    assert [row[0] for row in rows] == [f"H{n:02}" for n in range(1, len(rows) + 1)]
+    for row in rows:
+        assert all(row), row[0]
+        assert ticked(row[5]), row[0]
+        assert ticked(row[6]), row[0]
+        assert all("::" in test for test in ticked(row[6])), row[0]
+
+
+def test_hazards_named_elsewhere_are_in_the_log() -> None:
+    known = {row[0] for row in table(text_of("docs/safety/hazard-log.md"))}
+    for page in SAFETY:
+        assert set(re.findall(r"\bH\d\d\b", page.read_text(encoding="utf-8"))) <= known
+
+
+# --- commands ----------------------------------------------------------------------------------
+
+
+class Block(NamedTuple):
+    """One block of commands in a page."""
+
+    page: str
+    commands: Sequence[str]
+    executed: bool
+
+
+def blocks() -> Iterator[Block]:
+    for page in PAGES:
+        for text in re.findall(
+            r"^```console\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S
+        ):
+            lines = text.splitlines()
+            commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+            yield Block(name_of(page), commands, lines[0] == "# executed")
+
+
+def arguments(command: str) -> list[str]:
+    """The words after the program's name, up to an ellipsis."""
+    program, *words = shlex.split(command.partition("…")[0])
+    assert program == "commonthread", command
+    return words
+
+
+def inline_commands() -> Iterator[str]:
+    for page in PAGES:
+        yield from re.findall(r"`(commonthread [^`]+)`", prose(page))
+
+
+COMMANDS = sorted({c for block in blocks() for c in block.commands} | set(inline_commands()))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_and_options_exist(command: str) -> None:
+    words = arguments(command)
+    if words in ([], ["-w", "FOLDER"]):
+        return
+    found = CliRunner().invoke(commonthread, [*words, "--help"])
+    assert found.exit_code == 0, found.output
+
+
+def test_every_command_is_documented() -> None:
+    guides = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for name, command in commonthread.commands.items():
+        for sub in getattr(command, "commands", {None: command}):
+            assert f"commonthread {name}" + (f" {sub}" if sub else "") in guides
+
+
+def run(command: str) -> Result:
+    """Runs a command; it must end well."""
+    words = arguments(command)
+    done = CliRunner().invoke(commonthread, words)
+    assert done.exit_code == 0, f"{command}: {done.output} {done.exception!r}"
+    return done
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, list[str]]:
+    """A folder with a small demo in ./partnership after its night, a person, and two records."""
+    folder = tmp_path_factory.mktemp("docs")
+    with chdir(folder):
+        run("commonthread demo --people 200")
+        run("commonthread nightly")
+        run("commonthread person export --out members.csv")
+        with open("members.csv", newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+        for name, text in re.findall(
+            r"^```csv (\S+)\n(.*?)^```", text_of("docs/data-team.md"), re.M | re.S
+        ):
+            Path(name).write_text(text, encoding="utf-8")
+    persons = [row["person_id"] for row in rows]
+    person = max(persons, key=persons.count)
+    records = [f"{r['source']}/{r['local_id']}" for r in rows if r["person_id"] == person]
+    return folder, person, records[:2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", sorted({b.page for b in blocks() if b.executed}))
+def test_executed_commands_end_well(demo: tuple[Path, str, list[str]], page: str) -> None:
+    folder, person, records = demo
+    with chdir(folder):
+        for block in blocks():
+            if block.page != page or not block.executed:
+                continue
+            for command in block.commands:
+                named = command.replace("RECORD RECORD", " ".join(map(shlex.quote, records)))
+                done = run(named.replace("PERSON", person))
+                if "--json" in command:
+                    json.loads(done.stdout)
