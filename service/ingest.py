@@ -98,7 +98,9 @@ def ingest(
         seen: set[str] = set()
         for feed in feeds:
             row = known.get(feed.sha256)
-            if feed.sha256 in seen or _already_read(row, reader_hash(source, feed, settings.limits)):
+            if feed.sha256 in seen or _already_read(
+                row, reader_hash(source, feed, settings.limits)
+            ):
                 report.known += 1
                 continue
             _load(store, source, feed, readers, settings.limits, clock, report, progress)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 
@@ -31,6 +32,8 @@ class NightlyReport:
     link: LinkReport = field(default_factory=LinkReport)
     seconds: dict[str, float] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
+    late: list[str] = field(default_factory=list)
+    """Sources whose data is older than the settings expect, or that never sent any."""
 
 
 @dataclass(frozen=True)
@@ -72,5 +75,28 @@ def nightly(
     run_id = last.run_id if last else None
     record(actor, Action.NIGHTLY, store, clock, run=run_id, generation=store.generation())
     report.totals = dict(store.counts())
+    report.late = late_sources(store, settings, clock())
     report.seconds["total"] = round(perf_counter() - began, 3)
     return report
+
+
+def late_sources(store: Store, settings: Settings, now: Instant) -> list[str]:
+    """A sentence for each source that is late: what is shown of it may be out of date."""
+    states = store.source_states()
+    sentences = []
+    for source in settings.sources:
+        state = states.get(source.id)
+        if state is None or state.last_feed_at is None:
+            sentences.append(f"{source.id}: not connected yet, no feed has ever been loaded")
+            continue
+        hours = (_moment(now) - _moment(state.last_feed_at)).total_seconds() / 3600
+        if hours > source.fresh_hours:
+            sentences.append(
+                f"{source.id}: stale, the last feed came {hours:.0f} hours ago; "
+                f"one is expected every {source.fresh_hours}"
+            )
+    return sentences
+
+
+def _moment(instant: Instant) -> datetime:
+    return datetime.fromisoformat(instant)

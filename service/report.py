@@ -27,7 +27,7 @@ def write_report(folder: Path, settings: Settings, report: NightlyReport, now: I
         now=now,
         sources=ingest_document(report.sources),
         outcomes=[o.value for o in Outcome],
-        notes=ingest_lines(report.sources)[len(report.sources) + 2 :],
+        notes=[*ingest_lines(report.sources)[len(report.sources) + 2 :], *report.late],
         link=report.link,
         link_lines=link_lines(report.link),
         seconds=report.seconds,

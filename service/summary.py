@@ -107,6 +107,7 @@ def nightly_document(report: NightlyReport, page: Path) -> dict[str, Any]:
         "link": link_document(report.link),
         "seconds": report.seconds,
         "totals": report.totals,
+        "late": report.late,
         "report": str(page),
     }
 
@@ -117,6 +118,7 @@ def nightly_lines(report: NightlyReport, page: Path) -> list[str]:
     totals = ", ".join(f"{v:,} {k}" for k, v in report.totals.items())
     return [
         *ingest_lines(report.sources),
+        *report.late,
         "",
         *link_lines(report.link),
         f"held now: {totals}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import wiring
 from audit.events import AuditEvent
 from consent.commands import GRANTS, Action, Role, decide
 from schemas.codes import PURPOSES, Gender, TelecomSystem
+from schemas.dates import to_instant
 from schemas.demographics import Address, Telecom
 from schemas.errors import NeedsDecision, NotFound, NotPermitted, StoreError
 from schemas.identifiers import OdsCode, Postcode
@@ -25,6 +27,7 @@ from service.access import Actor
 from service.exporting import export_file, quarantined
 from service.linking import link_records, load_model
 from service.looking import WITHHELD, explain_pair, show_person
+from service.nightly import late_sources
 from store.keyring import KEY_FILE, FileKey, create_keyring
 from store.sql_store import SqlStore, open_store
 from store.tables import audit_event
@@ -202,6 +205,20 @@ def test_a_run_that_changes_too_many_persons_stops_and_publishes_nothing(
     assert persons(store) == apart
     link_records(store, settings(), model, clock)
     assert len(persons(store)) == 1
+
+
+@pytest.mark.parametrize(
+    ("hours", "word"), [(0, None), (36, None), (37, "stale")], ids=["just sent", "due", "overdue"]
+)
+def test_a_source_that_sends_nothing_is_named(
+    store: SqlStore, hours: int, word: str | None
+) -> None:
+    (unconnected,) = late_sources(store, settings(), NOW)
+    assert "not connected" in unconnected
+    load(store, [one(full_client("1"))])
+    now = to_instant(datetime.fromisoformat(NOW) + timedelta(hours=hours))
+    late = late_sources(store, settings(), now)
+    assert [word in sentence for sentence in late] == ([True] if word else [])
 
 
 def test_an_unforeseen_error_shows_no_value(

@@ -1,0 +1,71 @@
+"""Reading in another process gives what reading here gives, and its failures are clear."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from adapters import ahead
+from adapters.ahead import ReadAhead
+from adapters.registry import READERS
+from schemas.dates import Instant
+from schemas.errors import FeedRefused, StoreError
+from schemas.identifiers import OdsCode, SourceId
+from schemas.settings import FileSettings, Limits, SourceSettings
+from service.ports import FeedFile
+
+FILE = FileSettings(
+    pattern="*.csv",
+    format="delimited",
+    columns={"local_id": ("id",), "name.family": ("family",)},
+)
+SOURCE = SourceSettings(SourceId("a"), "A", (OdsCode("AAA"),), (FILE,))
+LIMITS = replace(Limits(), batch_units=7)
+
+
+@pytest.fixture(autouse=True)
+def _everything_is_worth_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "WORTH_A_PROCESS", 0)
+
+
+def feed(path: Path, data: bytes) -> FeedFile:
+    """A feed of these bytes."""
+    path.write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    return FeedFile(path, digest, len(data), Instant("2026-01-01T00:00:00Z"), FILE)
+
+
+ROWS = b"id,family\n" + b"".join(b"%d,Name\n" % n for n in range(50)) + b"x\n"
+
+
+def test_batches_are_those_of_the_reader(tmp_path: Path) -> None:
+    one = feed(tmp_path / "a.csv", ROWS)
+    with ReadAhead() as elsewhere:
+        for _ in range(2):
+            found = list(elsewhere.readers["delimited"](one, SOURCE, LIMITS))
+            assert found == list(READERS["delimited"](one, SOURCE, LIMITS))
+    assert sum(b.units for b in found) == 51
+
+
+def test_a_refusal_arrives_as_it_was(tmp_path: Path) -> None:
+    bomb = feed(tmp_path / "a.csv", gzip.compress(b"0" * 50_000_000))
+    with ReadAhead() as elsewhere, pytest.raises(FeedRefused, match="bomb"):
+        list(elsewhere.read(bomb, SOURCE, LIMITS))
+
+
+def test_the_reading_process_being_killed_is_an_error_not_an_end(tmp_path: Path) -> None:
+    one = feed(tmp_path / "a.csv", ROWS)
+    with ReadAhead() as elsewhere:
+        batches = elsewhere.read(one, SOURCE, LIMITS)
+        next(batches)
+        assert elsewhere._process is not None
+        assert elsewhere._process.pid is not None
+        os.kill(elsewhere._process.pid, signal.SIGKILL)
+        with pytest.raises(StoreError, match="run again"):
+            list(batches)
