@@ -192,7 +192,7 @@ def nightly(root: Path, as_json: bool, strict: bool, purpose: str | None) -> Non
                 read_progress=bar,
                 link_progress=lambda stage, done, total: bar(stage, done, total=total),
             )
-    page = write_report(workspace.reports, workspace.settings, report, clock())
+        page = write_report(workspace.reports, workspace.settings, report, clock())
     _finish(nightly_document(report, page), nightly_lines(report, page), as_json)
     _exit_if_strict(strict, report.sources)
 

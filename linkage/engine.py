@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from linkage.blocking import Blocker, RuleReport, candidate_pairs
 from linkage.cluster import Clusters, cluster
-from linkage.compare import Levels, Rows, compare, pack
+from linkage.compare import FIELDS, Levels, Rows, compare, pack
 from linkage.features import Features, build_features
 from linkage.guards import GUARDS, forbidden
 from linkage.model import Model
@@ -89,6 +89,13 @@ class Scorer:
         named = stranger[inverse] + self._names.stranger_bits(self.features, left, levels)
         bits = match_bits(match[inverse], relative[inverse], named)
         return bits, forbidden(self.features, left, right, levels)
+
+    def field_bits(self, left: Rows, right: Rows) -> dict[str, Bits]:
+        """Per field log2 m/u of each pair, 0 where missing. They do not add up to the match
+        weight where relatives are the likelier alternative (linkage/model.py)."""
+        gains = self._weights.m - self._weights.u
+        levels = self.levels(left, right)
+        return {name: gains[row, levels[row]] for row, name in enumerate(FIELDS)}
 
 
 _BINS = np.arange(-60.0, 61.0, 1.0)

@@ -36,7 +36,11 @@ strangers by the data alone as surely as these from one another: their prior wei
 ROUNDS = 60
 TOLERANCE = 1e-5
 LISTED_NAMES = 20_000
+SMALL_NUMBER = 10
+"""Names that fewer records bear are not listed: the model file is no list of people."""
 FLOOR = 1e-6
+SMALLEST_POPULATION = 500
+"""Priors are never for fewer records than this: of three people, six are not relatives."""
 _SOURCE = FIELDS.index("source")
 """Two people of one household are as often in one source as strangers are."""
 
@@ -81,6 +85,9 @@ def train(features: Features, prior: Model, *, seed: int = 0) -> Trained:
         updated["r"][_SOURCE] = updated["u"][_SOURCE]
         change = max(float(np.abs(updated[k] - kinds[k]).max()) for k in "mru")
         kinds = updated
+    if len(np.unique(features.source)) < 2:
+        # Everything is of one source: that two records are tells nothing about them.
+        kinds["m"][_SOURCE] = kinds["r"][_SOURCE] = kinds["u"][_SOURCE]
     model = _model(features, prior, kinds, passes, shares)
     return Trained(model, rounds, change, _summary(passes, shares))
 
@@ -201,7 +208,7 @@ def _model(
         rules=prior.rules,
         matches_per_record=float(np.clip(max(found, default=0.0) / 0.9, 0.05, 20.0)),
         relatives_per_record=prior.relatives_per_record,
-        records=n,
+        records=max(n, SMALLEST_POPULATION),
         frequencies={field: _frequencies(features, field) for field in ("given", "family")},
         provenance={"prior": prior.hash, "records": str(len(features))},
     )
@@ -221,9 +228,13 @@ def _frequencies(features: Features, field: str) -> Frequencies:
     counts = np.bincount(codes[codes >= 0], minlength=len(features.names))
     total = max(int(counts.sum()), 1)
     order = np.lexsort((np.arange(len(counts)), -counts))[:LISTED_NAMES]
-    listed = order[counts[order] > 2]
+    listed = order[counts[order] >= SMALL_NUMBER]
     shares = {features.names[i]: round(float(counts[i] / total), 9) for i in listed.tolist()}
-    return Frequencies(dict(sorted(shares.items())), other=max(1.5 / total, 1e-7))
+    rest = np.delete(counts, listed).astype(np.float64)
+    # What a record's unlisted name is borne by, on average over records.
+    borne_by = float(rest @ rest / rest.sum()) if rest.any() else 1.0
+    other = round(max(borne_by / total, 1e-7), 12)
+    return Frequencies(dict(sorted(shares.items())), other=other)
 
 
 def _summary(passes: Sequence[Pass], shares: Sequence[Bits]) -> dict[str, dict[str, float]]:

@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from linkage.engine import Partition, link
+from linkage.engine import Partition, Scorer, link
 from linkage.features import build_features
 from linkage.model import Model, uk_person
 from linkage.score import probability
@@ -105,7 +105,7 @@ def link_files(
     person = _person_ids(partition)
     _write(pa.table({"record_id": ids, "source": source, "person_id": person}), out)
     if pairs is not None:
-        _write(_pair_table(partition, ids), pairs)
+        _write(_pair_table(table, model, partition, ids), pairs)
     return LinkFileReport(
         records=len(frame),
         persons=len(np.unique(partition.label)),
@@ -312,16 +312,24 @@ def _person_ids(partition: Partition) -> pa.Array:
     return pa.array(person.astype(np.int64))
 
 
-def _pair_table(partition: Partition, ids: pa.Array) -> pa.Table:
-    edges = partition.edges
-    bits = edges["bits"].to_numpy()
+def _pair_table(table: pa.Table, model: Model, partition: Partition, ids: pa.Array) -> pa.Table:
+    """Scored pairs at or above the review threshold, with bits per field against strangers."""
+    left, right = (partition.edges[side].to_numpy() for side in ("left", "right"))
+    features = build_features(table, accept_test_numbers=True)
+    place = np.empty(len(features), np.int32)
+    place[features.row] = np.arange(len(features), dtype=np.int32)
+    source = table["source"].combine_chunks()
+    bits = partition.edges["bits"].to_numpy()
     return pa.table(
         {
-            "left_id": ids.take(edges["left"].combine_chunks()),
-            "right_id": ids.take(edges["right"].combine_chunks()),
+            "left_id": ids.take(pa.array(left)),
+            "right_id": ids.take(pa.array(right)),
             "match_weight": bits,
             "probability": probability(bits),
-            "forbidden_by": edges["guard"],
+            "left_source": source.take(pa.array(left)),
+            "right_source": source.take(pa.array(right)),
+            "forbidden_by": partition.edges["guard"],
+            **Scorer(features, model).field_bits(place[left], place[right]),
         }
     )
 

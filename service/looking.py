@@ -2,7 +2,8 @@
 
 Rules:
 - Permit first, event next, answer last.
-- Of a restricted person every locating datum is left out and said to be withheld.
+- Of a restricted person every locating datum is left out and said to be withheld; the source
+  and its local id are among them, because a council or a practice is a place.
 """
 
 from __future__ import annotations
@@ -58,8 +59,6 @@ def _shown(held: HeldRecord, restricted: bool) -> dict[str, Any]:
     r = held.record
     names = [" ".join([*n.given, n.family or ""]).strip() or n.text for n in r.names]
     shown: dict[str, Any] = {
-        "source": held.source,
-        "local_id": r.local_id,
         "as_at": held.as_at,
         "names": names,
         "birth_date": r.birth_date,
@@ -69,13 +68,15 @@ def _shown(held: HeldRecord, restricted: bool) -> dict[str, Any]:
         "death": (r.death.on or "yes") if r.death else None,
     }
     where = {
+        "source": held.source,
+        "local_id": r.local_id,
         "addresses": [
             ", ".join([*a.lines, a.postcode] if a.postcode else a.lines) for a in r.addresses
         ],
         "telecoms": [t.value for t in r.telecoms],
         "gp_practice": r.gp_practice,
     }
-    return shown | (dict.fromkeys(where, WITHHELD) if restricted else where)
+    return (dict.fromkeys(where, WITHHELD) if restricted else where) | shown
 
 
 def export_persons(

@@ -16,8 +16,13 @@ from service.summary import ingest_document, ingest_lines, link_lines
 
 
 def write_report(folder: Path, settings: Settings, report: NightlyReport, now: Instant) -> Path:
-    """Writes the page whole or not at all and returns where it is."""
+    """Writes the page whole or not at all and returns where it is.
+
+    Requires: the workspace's lock, because what a run that died left unfinished is cleared away.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    for unfinished in folder.glob("nightly-*.part"):
+        unfinished.unlink()
     page = folder / f"nightly-{now.replace(':', '').replace('-', '')}.html"
     environment = Environment(undefined=StrictUndefined, autoescape=select_autoescape(["html"]))
     template = (resources.files("service") / "templates" / "nightly.html").read_text("utf-8")
