@@ -299,7 +299,8 @@ def quarantine_list(
 
     workspace = _open(root)
     with workspace.store() as store:
-        rows = quarantined(store, workspace.actor("quarantine-list", purpose), source, limit, clock)
+        actor = workspace.actor("quarantine-list", purpose)
+        rows = quarantined(store, workspace.settings, actor, source, limit, clock)
     if as_json:
         _print_json(rows)
     else:

@@ -29,8 +29,8 @@ demo = true
 # The purpose that a command has where none is given.
 [default_purpose]
 explain = "data-quality"
-review = "data-quality"
-person = "data-quality"
+"person-show" = "data-quality"
+"person-export" = "data-quality"
 
 # Thresholds in bits of match weight. The demo's NHS numbers all lie in the 999 range that is kept
 # for tests, which a real partnership does not accept as evidence.

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 
 from consent.commands import Action
 from schemas.dates import Instant
-from schemas.errors import InputError
+from schemas.errors import InputError, NotFound
 from schemas.identifiers import SourceId
+from schemas.settings import Settings
 from service.access import Actor, permit, record
 from service.looking import export_persons
 from service.ports import Store
@@ -56,12 +57,15 @@ def _harmless(value: str) -> str:
 
 
 def quarantined(
-    store: Store, actor: Actor, source: str | None, limit: int, clock: Clock
+    store: Store, settings: Settings, actor: Actor, source: str | None, limit: int, clock: Clock
 ) -> list[dict[str, Any]]:
-    """What was not loaded and why, without values. Raises: NotPermitted."""
+    """What was not loaded and why, without values; of one source (of the settings, or once of
+    them and still held) or of all. Raises: NotPermitted, NotFound (a source)."""
     permit(actor, Action.QUARANTINE_LIST, store, clock)
-    record(actor, Action.QUARANTINE_LIST, store, clock, source=source or "all")
     chosen = SourceId(source) if source else None
+    if chosen and settings.source(chosen) is None and chosen not in store.source_states():
+        raise NotFound(f"no source {source!r} in partnership.toml")
+    record(actor, Action.QUARANTINE_LIST, store, clock, source=source or "all")
     return [
         {
             "source": row.source,

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from linkage.engine import Partition, Scorer, link
 from linkage.features import build_features
@@ -30,6 +29,7 @@ from schemas.columns import MATCH_SCHEMA
 from schemas.dates import parse_partial_date
 from schemas.errors import InputError, InvalidValue, NotUsable
 from schemas.identifiers import parse_nhs_number, parse_postcode
+from service.table_files import check_outputs, read_table, source_names, write_table
 
 WELL_KNOWN: dict[str, tuple[str, ...]] = {
     "given_name": ("given_name", "first_name", "firstname", "forename", "forenames", "given"),
@@ -83,9 +83,10 @@ def link_files(
 
     Raises: InputError (a file or column), NotUsable (nothing to link on).
     """
-    frames = [_read(path) for path in inputs]
-    for path, frame in zip(inputs, frames, strict=True):
-        frame["__source"] = frame.get(source_column, path.stem) if source_column else path.stem
+    check_outputs([out, *([pairs] if pairs else [])], inputs)
+    frames = [read_table(path) for path in inputs]
+    for name, frame in zip(source_names(inputs), frames, strict=True):
+        frame["__source"] = frame.get(source_column, name) if source_column else name
     frame = pd.concat(frames, ignore_index=True)
     used, recognised = _columns(frame, mapping, identifiers, source_column)
     ids = _record_ids(frame, id_column)
@@ -103,9 +104,9 @@ def link_files(
     )
     source = table["source"]
     person = _person_ids(partition)
-    _write(pa.table({"record_id": ids, "source": source, "person_id": person}), out)
+    write_table(pa.table({"record_id": ids, "source": source, "person_id": person}), out)
     if pairs is not None:
-        _write(_pair_table(table, model, partition, ids), pairs)
+        write_table(_pair_table(table, model, partition, ids), pairs)
     return LinkFileReport(
         records=len(frame),
         persons=len(np.unique(partition.label)),
@@ -116,27 +117,6 @@ def link_files(
         model=model.hash,
         rules=[vars(r) for r in partition.rules],
     )
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """A file as text columns. Raises: InputError."""
-    kind = path.suffix.lower()
-    try:
-        if kind == ".parquet":
-            table: pd.DataFrame = pq.read_table(path).to_pandas()
-            return table.astype("string")
-        if kind in (".ndjson", ".jsonl"):
-            return pd.read_json(path, lines=True, dtype=False).astype("string")
-        if kind in (".csv", ".tsv", ".txt"):
-            frame: pd.DataFrame = pd.read_csv(
-                path, dtype="string", sep="\t" if kind == ".tsv" else ","
-            )
-            return frame
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (ValueError, OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: cannot be read as {kind} ({type(error).__name__})") from None
-    raise InputError(f"{path}: expected a name ending in .csv, .tsv, .parquet, .ndjson or .jsonl")
 
 
 def _plain(name: str) -> str:
@@ -332,20 +312,3 @@ def _pair_table(table: pa.Table, model: Model, partition: Partition, ids: pa.Arr
             **Scorer(features, model).field_bits(place[left], place[right]),
         }
     )
-
-
-def _write(table: pa.Table, out: Path) -> None:
-    """Writes CSV or Parquet by the name's ending, whole or not at all. Raises: InputError."""
-    temporary = out.with_name(out.name + ".part")
-    try:
-        if out.suffix.lower() == ".parquet":
-            pq.write_table(table, temporary)
-        elif out.suffix.lower() == ".csv":
-            table.to_pandas().to_csv(temporary, index=False)
-        else:
-            raise InputError(f"{out}: expected a name ending in .csv or .parquet")
-        temporary.replace(out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror})") from None
-    finally:
-        temporary.unlink(missing_ok=True)

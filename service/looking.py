@@ -42,7 +42,7 @@ def show_person(store: Store, actor: Actor, asked: str, clock: Clock) -> dict[st
     person = store.resolve(PersonId(asked))
     if person is None:
         record(actor, Action.PERSON_SHOW, store, clock, outcome=EventOutcome.FAILED)
-        raise NotFound(f"no person {asked!r}")
+        raise NotFound("no person of that id")
     records = store.person_records(person)
     restricted = any(held.record.restricted for held in records)
     record(actor, Action.PERSON_SHOW, store, clock, persons=[person], records=len(records))

@@ -125,8 +125,8 @@ def _found(words: tuple[str, ...]) -> click.Command:
 
 def test_demo_and_evaluate_as_json(tmp_path: Path) -> None:
     root = tmp_path / "p"
-    made = road.done(root, "demo", "--people", 30, "--items-per-person", 0, "--json")
-    assert made.document["people"] == 30
+    made = road.done(root, "demo", "--people", 200, "--items-per-person", 0, "--json")
+    assert made.document["people"] == 200
     assert made.err == ""
     assert road.call(root, "evaluate").code == 4, "nothing is published yet"
     road.done(root, "nightly")

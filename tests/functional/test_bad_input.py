@@ -107,7 +107,7 @@ TABLE = [
     Damage("torn in quotes", "pas", "a.csv", broken_csv(b'"' + SECRET_ROW), "torn", N, 1),
     Damage("torn", "gp", "a.ndjson", fhir_feed(GOOD) + SECRET_PATIENT[:90], "torn", N, 1),
     Damage("torn", "acute", "a.hl7", hl7_feed(GOOD) + SECRET_MESSAGE[:-9], "segment end", N, 1),
-    Damage("torn gzip", "pas", "a.csv.gz", gzip.compress(csv_feed(GOOD) * 99)[:-9], "damaged", 0, 1),
+    Damage("torn gzip", "pas", "a.csv.gz", gzip.compress(csv_feed(GOOD) * 9)[:-9], "damaged", 0, 1),
     # --- bytes
     Damage(
         "NUL", "pas", "a.csv", broken_csv(SECRET_ROW.replace(b"Zqxg", b"\0") + b"\n"), "NUL", N, 1
@@ -140,7 +140,8 @@ TABLE = [
            hl7_feed(GOOD) + SECRET_MESSAGE.replace(b"ADT^A28", b"ZZZ^Z99"), "not taken", N, 1),
     Damage("not a message", "acute", "a.hl7", SECRET_ROW + b"\n", "MSH", 0, 1),
     Damage("not a resource", "gp", "a.ndjson",
-           fhir_feed(GOOD) + patient(SECRET, resourceType=["Zqxfamily"]).encode(), "resource", N, 1),
+           fhir_feed(GOOD) + patient(SECRET, resourceType=["Zqxfamily"]).encode(), "resource", N,
+           1),
     Damage("no resource type", "gp", "a.ndjson",
            fhir_feed(GOOD) + b'{"id":"x"}\n', "resourceType", N, 1),
     Damage("a resource that breaks R4", "gp", "a.ndjson",
@@ -161,7 +162,7 @@ TABLE = [
     Damage("a dangling link", "pas", "a.csv", lambda path: path.symlink_to("gone"), "not regular"),
     Damage("a link to elsewhere", "pas", "a.csv",
            lambda path: path.symlink_to("/etc/passwd"), "outside the inbox"),
-    Damage("a pipe", "pas", "a.csv", lambda path: os.mkfifo(path), "not regular"),
+    Damage("a pipe", "pas", "a.csv", os.mkfifo, "not regular"),
     Damage("a half-sent file", "pas", "a.csv.part", SECRET_ROW, "temporary name"),
 ]  # fmt: skip
 

@@ -115,7 +115,7 @@ def test_a_look_is_written_down_with_whom_and_why(store: SqlStore, tmp_path: Pat
         (SOURCE, "1"), (SOURCE, "1"), clock,
     )  # fmt: skip
     export_file(store, DATA_TEAM, tmp_path / "out.csv", clock)
-    quarantined(store, DATA_TEAM, None, 5, clock)
+    quarantined(store, settings(), DATA_TEAM, None, 5, clock)
     assert [(e.action, e.persons, e.purpose) for e in events(store)] == [
         ("person-show", (person,), "data-quality"),
         ("explain", (person,), "data-quality"),

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.dates import check_partial_date, parse_instant, parse_partial_date, to_instant
+from schemas.dates import (
+    check_partial_date,
+    parse_instant,
+    parse_partial_date,
+    read_format,
+    to_instant,
+)
 from schemas.errors import InvalidValue
 
 UK = ("%d/%m/%Y", "%d %b %Y", "%m/%Y", "%Y")
@@ -105,3 +111,27 @@ def test_instants_sort_as_text() -> None:
     moments = [datetime(2026, 3, 1, 2, tzinfo=east), datetime(2026, 3, 1, tzinfo=UTC)]
     assert [to_instant(m) for m in moments] == sorted(to_instant(m) for m in moments)
     assert to_instant(datetime(2026, 3, 1)) == "2026-03-01T00:00:00Z"  # noqa: DTZ001
+
+
+FORMATS = ("%d/%m/%Y", "%Y%m%d", "%Y-%m-%d %H:%M:%S", "%Y%m%d%H%M", "%m/%Y", "%d %b %Y", "%Y-%j")
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.sampled_from(FORMATS),
+    st.one_of(
+        st.datetimes(datetime(1850, 1, 1), datetime(2200, 1, 1)),  # noqa: DTZ001
+        st.text("0123456789/-: ", max_size=19),
+        st.from_regex(r"[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}", fullmatch=True),
+        st.from_regex(
+            r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2} +[0-9]{1,2}:[0-9]{2}:[0-9]{2}", fullmatch=True
+        ),
+    ),
+)
+def test_a_format_reads_as_strptime_reads_it(fmt: str, drawn: datetime | str) -> None:
+    text = drawn.strftime(fmt) if isinstance(drawn, datetime) else drawn
+    try:
+        wanted = datetime.strptime(text, fmt)  # noqa: DTZ007
+    except ValueError:
+        wanted = None
+    assert read_format(text, fmt) == wanted
