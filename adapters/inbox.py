@@ -83,9 +83,8 @@ def find_feeds(inbox: Path, source: SourceSettings, limits: Limits) -> Found:
         size = candidate.seen.st_size
         feeds.append(FeedFile(candidate.path, digest, size, as_at, candidate.settings))
     if undated:
-        notices.append(
-            f"{_counted(undated, 'file')} not named as the settings say: taken as of the last change"
-        )
+        told = f"{_counted(undated, 'file')} not named as the settings say"
+        notices.append(f"{told}: taken as of the last change")
     return Found(sorted(feeds, key=lambda feed: (feed.as_at, feed.path.name)), notices)
 
 

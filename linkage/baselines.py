@@ -22,7 +22,8 @@ def baselines(table: pa.Table, *, accept_test_numbers: bool) -> dict[str, npt.ND
     n = len(features)
     number = features.nhs
     known = (features.given >= 0) & (features.family >= 0) & (features.birth > 0)
-    names = features.given.astype(np.int64) * (len(features.names) + 1) + features.family
+    pairs = features.given.astype(np.int64) * (len(features.names) + 1) + features.family
+    names = np.unique(pairs, return_inverse=True)[1].astype(np.int64)
     exact = np.where(known, names * 100_000_000 + features.birth, -1)
     out = {}
     for name, keys in (

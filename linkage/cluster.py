@@ -5,8 +5,9 @@ Rules:
   and must-links; nothing outside a component decides what happens in it.
 - A component of two is one person. In a larger one *every* pair is scored, also those that no
   blocking rule proposed: if none speaks against the whole (`AGAINST`), it is one person.
-- Otherwise it is contested: records are joined greedily, best first, by the average over all cross
-  pairs, and never across a forbidden pair; so one weak bridge does not glue two strong persons.
+- Otherwise it is contested: groups between which a join edge stands are joined greedily, best
+  first, by the average over all cross pairs, and never across a forbidden pair; so one weak bridge
+  does not glue two strong persons, and nothing is joined that no edge would join.
 - What was kept apart against an edge at or above the join threshold becomes a review task.
 - Ties are broken by founder order: the result depends on nothing else.
 """
@@ -29,7 +30,7 @@ Scorer = Callable[[Rows, Rows], tuple[Bits, npt.NDArray[np.uint8]]]
 AGAINST = -3.0
 """Bits at which a pair inside a component speaks against it (odds of eight to one)."""
 LARGEST = 400
-"""Components with more records than this are not scored in full: their joins need review."""
+"""A component with more records than this is taken apart at its weakest edges first."""
 CLIP = 20.0
 """In averages a pair counts for at most this many bits either way."""
 
@@ -63,17 +64,36 @@ def cluster(
         scorer: scores any pairs of rows.
     """
     allowed = guard == 0
-    component = _components(n, left[allowed], right[allowed])
+    component = _small_components(n, left[allowed], right[allowed], bits[allowed])
     sizes = np.bincount(component, minlength=n)
     large = np.flatnonzero(sizes > 2).astype(np.int32)
-    label = component.copy()
     members = _members(component, large)
     disputed = _disputed(members, scorer)
+    label = component.copy()
+    inside = allowed & (component[left] == component[right])
+    joins = _Joins.of(component, left[inside], right[inside], bits[inside])
     for rows in disputed:
-        label[rows] = _greedy(rows, left, right, bits, scorer)
+        label[rows] = _greedy(rows, joins.within(rows, int(component[rows[0]])), scorer)
     apart = label[left] != label[right]
     contested = (left[apart], right[apart], bits[apart], guard[apart])
     return Clusters(label, contested, len(large), len(disputed))
+
+
+def _small_components(n: int, left: Rows, right: Rows, bits: Bits) -> Rows:
+    """Components of at most `LARGEST` rows: in a larger one the weakest edges are let go, two bits
+    at a time; must-links (infinite bits) always stay."""
+    component = _components(n, left, right)
+    floor = float(bits.min(initial=0.0))
+    highest = float(bits[np.isfinite(bits)].max(initial=0.0))
+    while floor <= highest:
+        floor += 2.0
+        oversize = np.bincount(component, minlength=n)[component] > LARGEST
+        if not oversize.any():
+            break
+        keep = ~oversize[left] | (bits >= floor)
+        left, right, bits = left[keep], right[keep], bits[keep]
+        component = _components(n, left, right)
+    return component
 
 
 def _components(n: int, left: Rows, right: Rows) -> Rows:
@@ -110,9 +130,8 @@ def _all_pairs(groups: list[Rows]) -> tuple[Rows, Rows, npt.NDArray[np.int64]]:
 
 def _disputed(members: list[Rows], scorer: Scorer) -> list[Rows]:
     """The components in which some pair speaks against the whole."""
-    out = [rows for rows in members if len(rows) > LARGEST]
-    rest = [rows for rows in members if len(rows) <= LARGEST]
-    for batch in _batches(rest, 500_000):
+    out = []
+    for batch in _batches(members, 500_000):
         left, right, owner = _all_pairs(batch)
         bits, guard = scorer(left, right)
         against = np.zeros(len(batch), bool)
@@ -134,52 +153,57 @@ def _batches(groups: list[Rows], pairs: int) -> list[list[Rows]]:
     return out
 
 
-def _greedy(rows: Rows, left: Rows, right: Rows, bits: Bits, scorer: Scorer) -> Rows:
-    """Labels for the rows of one contested component: best average first, no forbidden pair."""
-    if len(rows) > LARGEST:
-        return rows.copy()
+@dataclass(frozen=True)
+class _Joins:
+    """The allowed join edges, by component: `starts` gives each component's run of edges."""
+
+    component: Rows
+    left: Rows
+    right: Rows
+    bits: Bits
+
+    @staticmethod
+    def of(component: Rows, left: Rows, right: Rows, bits: Bits) -> _Joins:
+        order = np.argsort(component[left], kind="stable")
+        return _Joins(component[left][order], left[order], right[order], bits[order])
+
+    def within(self, rows: Rows, component: int) -> tuple[Rows, Rows, Bits]:
+        """The component's edges, as places in its ascending rows."""
+        run = slice(*np.searchsorted(self.component, [component, component + 1]))
+        places = [
+            np.searchsorted(rows, side[run]).astype(np.int32) for side in (self.left, self.right)
+        ]
+        return places[0], places[1], self.bits[run]
+
+
+def _greedy(rows: Rows, joins: tuple[Rows, Rows, Bits], scorer: Scorer) -> Rows:
+    """Labels for the rows of one contested component: best average first, no forbidden pair, and
+    only groups between which some edge joins."""
     size = len(rows)
     a, b = np.triu_indices(size, 1)
     score, guard = scorer(rows[a], rows[b])
-    weight = np.zeros((size, size))
+    weight, barred, strong = np.zeros((size, size)), np.zeros((size, size)), np.zeros((size, size))
     weight[a, b] = weight[b, a] = np.clip(score, -CLIP, CLIP)
-    for one, two in _must_links(rows, left, right, bits):
-        weight[one, two] = weight[two, one] = CLIP * size
-    barred = np.zeros((size, size), bool)
     barred[a, b] = barred[b, a] = guard > 0
+    left, right, bits = joins
+    strong[left, right] = strong[right, left] = 1
+    declared = np.isinf(bits)
+    for from_, to in ((left[declared], right[declared]), (right[declared], left[declared])):
+        weight[from_, to] = CLIP * size
     group = np.arange(size)
+    alive = np.ones(size, bool)
+    count = np.ones(size)
     while True:
-        best = _best_join(weight, barred, group)
-        if best is None:
-            return rows[_smallest_of_group(group)]
-        group[group == best[1]] = best[0]
-
-
-def _best_join(
-    weight: Bits, barred: npt.NDArray[np.bool_], group: npt.NDArray[np.int64]
-) -> tuple[int, int] | None:
-    """The two groups with the highest positive average cross weight that nothing bars."""
-    ids = np.unique(group)
-    indicator = (group[None, :] == ids[:, None]).astype(float)
-    total = indicator @ weight @ indicator.T
-    count = indicator.sum(axis=1)
-    average = total / np.outer(count, count)
-    average[(indicator @ barred @ indicator.T) > 0] = -np.inf
-    average[np.tril_indices(len(ids))] = -np.inf
-    if not len(ids) or average.max() <= 0:
-        return None
-    one, two = np.unravel_index(int(np.argmax(average)), average.shape)
-    return int(ids[one]), int(ids[two])
-
-
-def _smallest_of_group(group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    smallest = {int(g): int(np.flatnonzero(group == g)[0]) for g in np.unique(group)}
-    return np.array([smallest[int(g)] for g in group])
-
-
-def _must_links(rows: Rows, left: Rows, right: Rows, bits: Bits) -> list[tuple[int, int]]:
-    must = np.flatnonzero(np.isinf(bits))
-    inside = must[np.isin(left[must], rows) & np.isin(right[must], rows)]
-    return [
-        (int(np.searchsorted(rows, left[i])), int(np.searchsorted(rows, right[i]))) for i in inside
-    ]
+        average = np.where((barred == 0) & (strong > 0), weight / np.outer(count, count), -np.inf)
+        average[~alive] = -np.inf
+        average[np.tril_indices(size)] = -np.inf
+        one, two = np.unravel_index(int(np.argmax(average)), average.shape)
+        if not average[one, two] > 0:
+            return rows[group]
+        for matrix in (weight, barred, strong):
+            matrix[one] += matrix[two]
+            matrix[:, one] += matrix[:, two]
+            matrix[two] = matrix[:, two] = 0
+        count[one] += count[two]
+        alive[two] = False
+        group[group == two] = one

@@ -198,6 +198,14 @@ def _compare_sets(a: npt.NDArray[np.int32], b: npt.NDArray[np.int32]) -> Levels:
     return _pick([_any_equal(a, b)], (a.max(axis=1) < 0) | (b.max(axis=1) < 0))
 
 
+def compare_identifier(f: Features, left: Rows, right: Rows) -> Levels:
+    """Further identifiers: only numbers of one system can differ."""
+    a, b = f.identifier[left], f.identifier[right]
+    systems_a = np.where(a >= 0, f.identifier_system[np.maximum(a, 0)], -1)
+    systems_b = np.where(b >= 0, f.identifier_system[np.maximum(b, 0)], -1)
+    return _pick([_any_equal(a, b)], ~_any_equal(systems_a, systems_b))
+
+
 def compare_source(f: Features, left: Rows, right: Rows) -> Levels:
     """Whether one source holds both: one that keeps its people apart has told them apart."""
     same = f.source[left] == f.source[right]
@@ -215,7 +223,7 @@ COMPARATORS: dict[str, Comparator] = {
     "phone": lambda f, i, j: _compare_sets(f.phone[i], f.phone[j]),
     "email": lambda f, i, j: _compare_sets(f.email[i], f.email[j]),
     "practice": lambda f, i, j: _compare_sets(f.practice[i, None], f.practice[j, None]),
-    "identifier": lambda f, i, j: _compare_sets(f.identifier[i], f.identifier[j]),
+    "identifier": compare_identifier,
     "source": compare_source,
 }
 

@@ -78,7 +78,7 @@ class Scorer:
         self._names = NameFrequencies(features, model)
 
     def levels(self, left: Rows, right: Rows) -> Levels:
-        """(fields, pairs) levels; a field the model leaves out is missing."""
+        """(fields, pairs) levels."""
         return compare(self.features, left, right)
 
     def score(self, left: Rows, right: Rows) -> tuple[Bits, Levels]:
@@ -213,13 +213,18 @@ def _with_must_links(
     place = np.empty(len(features), np.int32)
     place[features.row] = np.arange(len(features), dtype=np.int32)
     one, two = place[must_links[0]], place[must_links[1]]
-    low, high = np.minimum(one, two), np.maximum(one, two)
+    n = len(features)
+    declared = np.unique(np.minimum(one, two).astype(np.int64) * n + np.maximum(one, two))
+    low, high = (declared // n).astype(np.int32), (declared % n).astype(np.int32)
+    # A declared pair stands once, however it also scored.
+    keep = ~np.isin(left.astype(np.int64) * n + right, declared)
+    left, right, bits, guard = left[keep], right[keep], bits[keep], guard[keep]
     levels = compare(features, low, high)
     return Edges(
         np.concatenate([left, low]),
         np.concatenate([right, high]),
         np.concatenate([bits, np.full(len(low), np.inf)]),
-        np.concatenate([guard, forbidden(features, low, high, levels)]),
+        np.concatenate([guard, forbidden(features, low, high, levels, declared=True)]),
     )
 
 

@@ -5,8 +5,8 @@ Rules:
 - All parts of names share one dictionary, so that a transposed name is an integer comparison.
 - Rows are put in founder order (a keyed hash of source and local id): nothing downstream depends
   on the order in which records arrived.
-- A telephone or e-mail address borne by very many records (a care home, a hostel, a surgery's own
-  number) carries no evidence.
+- A telephone, e-mail address or identifier borne by very many records (a care home, a hostel, a
+  placeholder) carries no evidence.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from linkage import nicknames
 from linkage import standardise as std
 
 Codes = npt.NDArray[np.int32]
+IDENTIFIERS = 6
+"""How many further identifiers of a record are compared."""
 CROWD = 24
 """A contact point borne by more records than this is a crowd's, not a person's."""
 
@@ -40,13 +42,14 @@ class Features:
         family: (n,) name code; `family_other`: (n, 3) previous family names and hyphen parts.
         birth: (n,) int32 yyyymmdd; month and day 0 where unknown; 0 for none.
         sex: (n,) 1 male, 2 female, 0 not known.
-        postcode: (n, 2), `address`: (n, 2), `phone`: (n, 2), `email`: (n, 1), `identifier`: (n, 3).
+        postcode: (n, 2), `address`: (n, 2), `phone`: (n, 2), `email`: (n, 1), `identifier`: (n, 6).
         practice: (n,).
         death: (n,) int32 yyyymmdd, 0 for none.
         names, addresses: the distinct values behind the codes.
         name_length, name_first, name_nickname: per distinct name its length, its first letter and
             its number in the nickname table.
         sector, district: per distinct postcode, a code of its sector and of its district.
+        identifier_system: per distinct identifier, a code of the system that gave it.
     """
 
     row: npt.NDArray[np.int64]
@@ -75,6 +78,7 @@ class Features:
     name_nickname: npt.NDArray[np.int64]
     sector: Codes
     district: Codes
+    identifier_system: Codes
 
     def __len__(self) -> int:
         return len(self.row)
@@ -102,7 +106,7 @@ def build_features(
     postcodes, postcode_values = _slots(table, "postcode", 2, std.postcode)
     phones, _ = _slots(table, "phone", 2, std.telephone)
     emails, _ = _slots(table, "email", 1, std.email)
-    identifiers, _ = _slots(table, "identifier", 3)
+    identifiers, numbers = _slots(table, "identifier", IDENTIFIERS)
     practice, _ = _encode(_column(table, "gp_practice"))
     return Features(
         row=row,
@@ -117,7 +121,8 @@ def build_features(
         address=addresses,
         phone=_without_crowds(phones),
         email=_without_crowds(emails),
-        identifier=identifiers,
+        identifier=_without_crowds(identifiers),
+        identifier_system=_first_of_kind([number.split("|")[0] for number in numbers]),
         practice=practice,
         death=_birth_dates(_column(table, "death")),
         names=tuple(names),
@@ -199,7 +204,7 @@ def _names(table: pa.Table) -> tuple[dict[str, Codes], list[str]]:
     undivided = _undivided(given_slots[0], family_slots[0], _slot(text, 0))
     parts: dict[str, tuple[Codes, pa.Array]] = {
         "text_first": (undivided[0], std.word(undivided[1], 0, std.GIVEN_PLACEHOLDERS)),
-        "text_last": (undivided[0], std.last_word(undivided[1])),
+        "text_last": (undivided[0], std.no_particle(std.last_word(undivided[1]))),
         "text_middle": (undivided[0], std.middle_word(undivided[1])),
     }
     for i, (codes, words) in enumerate(given_slots):
@@ -208,15 +213,10 @@ def _names(table: pa.Table) -> tuple[dict[str, Codes], list[str]]:
     for i, (codes, words) in enumerate(family_slots):
         parts[f"family{i}"] = codes, std.joined(words, std.FAMILY_PLACEHOLDERS)
     codes, words = family_slots[0]
-    parts["first"] = (
-        codes,
-        pc.if_else(
-            pc.match_substring(words, pattern=" "),
-            std.word(words, 0, std.FAMILY_PLACEHOLDERS),
-            None,
-        ),
-    )
-    parts["last"] = codes, std.last_word(words)
+    several = pc.match_substring(words, pattern=" ")
+    first = pc.if_else(several, std.word(words, 0, std.FAMILY_PLACEHOLDERS), None)
+    parts["first"] = codes, std.no_particle(first)
+    parts["last"] = codes, std.no_particle(std.last_word(words))
     shared, values = _encode(pa.concat_arrays([v for _, v in parts.values()]))
     out: dict[str, Codes] = {}
     start = 0
@@ -227,8 +227,7 @@ def _names(table: pa.Table) -> tuple[dict[str, Codes], list[str]]:
     for key, part in (("given0", "first"), ("family0", "last"), ("middle", "middle")):
         out[key] = np.where(undivided[0] >= 0, out[f"text_{part}"], out[key]).astype(np.int32)
     test_patient = _is_test(family_slots[0])
-    for key in ("given0", "middle"):
-        out[key] = np.where(test_patient, -1, out[key]).astype(np.int32)
+    out = {key: np.where(test_patient, -1, part).astype(np.int32) for key, part in out.items()}
     return {
         "given": out["given0"],
         "middle": out["middle"],

@@ -7,7 +7,7 @@ together (linkage/cluster.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,8 +63,20 @@ def _born_after_death(p: _Pairs) -> Bools:
     f = p.f
     birth = np.maximum(f.birth[p.left], f.birth[p.right])
     deaths = np.stack([f.death[p.left], f.death[p.right]])
-    death = np.where(deaths > 0, deaths, np.iinfo(np.int32).max).min(axis=0)
+    # A death known by its year may have been at the year's end.
+    latest = np.where(deaths % 10_000 == 0, deaths + 1299, deaths)
+    death = np.where(deaths > 0, latest, np.iinfo(np.int32).max).min(axis=0)
     return np.asarray(birth // 100 > death // 100)
+
+
+def _died_years_apart(p: _Pairs) -> Bools:
+    one, two = p.f.death[p.left], p.f.death[p.right]
+    return np.asarray((one > 0) & (two > 0) & (np.abs(one // 10_000 - two // 10_000) > 1))
+
+
+def _one_source_holds_apart(p: _Pairs) -> Bools:
+    same_number = p.at("nhs_number", "same") | p.at("identifier", "same")
+    return p.at("source", "same, kept apart") & ~same_number
 
 
 @dataclass(frozen=True)
@@ -94,19 +106,27 @@ GUARDS: tuple[Guard, ...] = (
     ),
     Guard("twins", "born the same day with different forenames (twins)", _twins),
     Guard("born_after_death", "one was born after the other died", _born_after_death),
+    Guard("died_years_apart", "their deaths are more than a year apart", _died_years_apart),
+    Guard(
+        "source_holds_apart",
+        "one source holds both and keeps its people apart, and no number says they are one",
+        _one_source_holds_apart,
+    ),
 )
 """In order: the first that forbids gives the reason. Codes in results count from 1."""
 
 
-def forbidden(features: Features, left: Rows, right: Rows, levels: Levels) -> Levels:
-    """For each pair 0, or 1 + index of the first guard in `GUARDS` that forbids it."""
+def forbidden(
+    features: Features, left: Rows, right: Rows, levels: Levels, *, declared: bool = False
+) -> Levels:
+    """For each pair 0, or 1 + index of the first guard in `GUARDS` that forbids it.
+
+    Args:
+        declared: the pairs' own source says that they are one, so it does not hold them apart.
+    """
     pairs = _Pairs(features, left, right, levels)
     out = np.zeros(len(left), np.uint8)
     for index in range(len(GUARDS) - 1, -1, -1):
-        out[GUARDS[index].forbids(pairs)] = index + 1
+        if not (declared and GUARDS[index].code == "source_holds_apart"):
+            out[GUARDS[index].forbids(pairs)] = index + 1
     return out
-
-
-def reasons() -> Mapping[str, str]:
-    """Guard code → reason, for reports and docs."""
-    return {guard.code: guard.reason for guard in GUARDS}

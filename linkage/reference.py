@@ -83,6 +83,9 @@ def _people(f: Features) -> pd.DataFrame:
             "phone": sets(f.phone),
             "email": sets(f.email),
             "identifier": sets(f.identifier),
+            "systems": [
+                frozenset(int(f.identifier_system[c]) for c in s) for s in sets(f.identifier)
+            ],
             "practice": sets(f.practice[:, None]),
             "source": f.source.tolist(),
             "apart": f.apart.tolist(),
@@ -148,7 +151,7 @@ def _levels(
         "phone": _meet(a["phone"], b["phone"]),
         "email": _meet(a["email"], b["email"]),
         "practice": _meet(a["practice"], b["practice"]),
-        "identifier": _meet(a["identifier"], b["identifier"]),
+        "identifier": _identifiers(a, b),
         "source": "different"
         if not same_source
         else ("same, kept apart" if a["apart"] else "same"),
@@ -165,6 +168,12 @@ def _meet(a: frozenset[int], b: frozenset[int]) -> str | None:
     if not a or not b:
         return None
     return "same" if a & b else "different"
+
+
+def _identifiers(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
+    if not a["systems"] & b["systems"]:
+        return None
+    return "same" if a["identifier"] & b["identifier"] else "different"
 
 
 def _given(  # noqa: PLR0911 - one return a level, in their order

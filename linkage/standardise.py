@@ -28,7 +28,17 @@ FAMILY_PLACEHOLDERS = (
     "UNKNOWN", "UNKOWN", "UNK", "NK", "NOTKNOWN", "NA", "NONE", "TEST", "TESTPATIENT", "XX", "XXX",
     "XXTEST", "ZZZ", "ZZZTEST", "DUMMY", "PATIENT", "DONOTUSE", "NOTGIVEN", "ANONYMOUS",
 )  # fmt: skip
-_JOINING = "['`.\u2019\u00b4]"
+_JOINING = "['`.\u2018\u2019\u02bc\u2032\u00b4]"
+"""Marks inside a word: apostrophes of every kind, and the full stop of an abbreviation."""
+_SPELT_OUT = (
+    ("Ł", "L"), ("Ø", "O"), ("Đ", "D"), ("Ð", "D"), ("Ħ", "H"), ("Æ", "AE"), ("Œ", "OE"),
+    ("Þ", "TH"), ("ẞ", "SS"),
+)  # fmt: skip
+PARTICLES = (
+    "VAN", "VON", "DE", "DER", "DEN", "DA", "DOS", "DI", "DU", "LA", "LE", "EL", "AL", "BIN",
+    "BINT", "IBN", "ABU", "MAC", "MC", "O", "ST", "SAN", "TEN", "TER", "DEL",
+)  # fmt: skip
+"""Parts of family names that many families share: no name by themselves."""
 _STREET_WORDS = {
     "RD": "ROAD", "ST": "STREET", "AVE": "AVENUE", "AV": "AVENUE", "CL": "CLOSE",
     "CRES": "CRESCENT", "CT": "COURT", "DR": "DRIVE", "GDNS": "GARDENS", "GRN": "GREEN",
@@ -52,8 +62,8 @@ def _null_if_empty(array: pa.Array) -> pa.Array:
 
 def plain_upper(array: pa.Array) -> pa.Array:
     """Upper case without accents: `Müller-Żak` → `MULLER-ZAK`; ł, ø, ß and their like spelt out."""
-    text = pc.utf8_upper(array)
-    for sent, plain in (("Ł", "L"), ("Ø", "O"), ("Đ", "D"), ("Æ", "AE"), ("Œ", "OE"), ("Þ", "TH")):
+    text = pc.utf8_upper(pc.replace_substring(array, pattern="ß", replacement="SS"))
+    for sent, plain in _SPELT_OUT:
         text = pc.replace_substring(text, pattern=sent, replacement=plain)
     return _replace(pc.utf8_normalize(text, form="NFKD"), r"\p{M}", "")
 
@@ -64,12 +74,13 @@ def name_words(array: pa.Array) -> pa.Array:
     Apostrophes, full stops and the like join (`O'Brien` → `OBRIEN`); hyphens part
     (`Smith-Jones` → `SMITH JONES`).
     """
-    text = _replace(plain_upper(array), _JOINING, "")
+    text = plain_upper(_replace(array, _JOINING, ""))
     text = _replace(text, r"\(.*?\)", " ")
-    text = _replace(text, r"[^A-Z]+", " ")
-    text = _replace(text, rf"\b(?:{'|'.join(TITLES)})\b", " ")
-    text = _replace(text, rf"\b(?:{'|'.join(SUFFIXES)})\b", " ")
-    return _null_if_empty(pc.utf8_trim_whitespace(_replace(text, r" +", " ")))
+    text = pc.utf8_trim_whitespace(_replace(text, r"[^A-Z]+", " "))
+    bare = _replace(text, rf"\b(?:{'|'.join((*TITLES, *SUFFIXES))})\b", " ")
+    bare = pc.utf8_trim_whitespace(_replace(bare, r" +", " "))
+    # Lord, Master and Senior are surnames too: a title alone is a name.
+    return _null_if_empty(pc.if_else(pc.equal(bare, ""), text, bare))
 
 
 def joined(words: pa.Array, placeholders: tuple[str, ...]) -> pa.Array:
@@ -125,6 +136,7 @@ def postcode(array: pa.Array) -> pa.Array:
 def address(array: pa.Array) -> pa.Array:
     """An address as words: number and street first, abbreviations spelt out, town left in."""
     text = _replace(plain_upper(array), r"[^A-Z0-9]+", " ")
+    text = _replace(text, r"(^|[0-9][A-Z]? )ST ", r"\1SAINT ")
     for short, full in _STREET_WORDS.items():
         text = _replace(text, rf"\b{short}\b", full)
     text = pc.utf8_trim_whitespace(_replace(text, r" +", " "))
@@ -133,8 +145,17 @@ def address(array: pa.Array) -> pa.Array:
 
 
 def street(addresses: pa.Array) -> pa.Array:
-    """From a standardised address, flat, number and street: the words up to the street's kind."""
+    """From a standardised address, flat, number and street: the words up to the street's kind
+    (`12 PARK ROAD`, not `12 PARK`: the last of several kinds in a row counts)."""
     kinds = sorted(set(_STREET_WORDS.values()) - {"FLAT", "HOUSE", "COURT"})
-    pattern = rf"^(?P<street>.*?\b(?:{'|'.join(kinds)}|WAY|HILL|WALK|MEWS|RISE|VIEW|ROW)\b)"
+    kind = rf"(?:{'|'.join((*kinds, 'WAY', 'HILL', 'WALK', 'MEWS', 'RISE', 'VIEW', 'ROW'))})"
+    pattern = rf"^(?P<street>.*?\b{kind}(?: {kind})*\b)"
     found = pc.struct_field(pc.extract_regex(addresses, pattern=pattern), "street")
     return pc.coalesce(found, addresses)
+
+
+def no_particle(words: pa.Array) -> pa.Array:
+    """Null where the word is only a particle, or a placeholder, of family names."""
+    return _null_where(
+        words, pc.is_in(words, value_set=pa.array((*PARTICLES, *FAMILY_PLACEHOLDERS), pa.string()))
+    )

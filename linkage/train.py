@@ -99,7 +99,7 @@ def _passes(features: Features, model: Model, rng: np.random.Generator) -> list[
         if not blocker.proposed:
             continue
         keep = max(1, -(-blocker.proposed // PAIRS_PER_PASS))
-        chunks = [(a[::keep], b[::keep]) for a, b in blocker.pairs(1_000_000)]
+        chunks = [(a[::keep].copy(), b[::keep].copy()) for a, b in blocker.pairs(1_000_000)]
         left = np.concatenate([a for a, _ in chunks])
         right = np.concatenate([b for _, b in chunks])
         use = np.array([name not in blocked_fields(rule) for name in FIELDS])

@@ -133,7 +133,7 @@ def _load(
         for number, batch in enumerate(batches):
             if number < row.batches_done:
                 continue
-            report.counts.update(store.load_batch(row.feed_id, number, batch, feed.as_at))
+            report.counts.update(store.load_batch(row.feed_id, number, batch, row.as_at))
             report.issues.update(batch.issues)
             report.rejected.update((r.field, r.reason, r.message) for r in batch.rejected)
             if progress:

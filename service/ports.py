@@ -75,6 +75,8 @@ class FeedRow:
     reader_hash: str
     """Digest of the settings it was read with; a refused feed is tried again when they change."""
     counts: Mapping[Outcome, int]
+    as_at: Instant
+    """When its content stood so, as first told: a run that goes on keeps to it."""
 
 
 @dataclass(frozen=True)

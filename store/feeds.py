@@ -73,6 +73,7 @@ def feed_row(row: Row[Any]) -> FeedRow:
         batches_done=row.batches_done,
         reader_hash=row.reader_hash,
         counts={outcome: row._mapping[column] for outcome, column in _COUNTS.items()},
+        as_at=Instant(row.as_at),
     )
 
 

@@ -1,4 +1,4 @@
-"""The command line as scripts depend on it: exit codes, one JSON document, events before answers."""
+"""The command line as scripts depend on it: exit codes, one JSON document, events first."""
 
 from __future__ import annotations
 

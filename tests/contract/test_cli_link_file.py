@@ -12,6 +12,7 @@ import pytest
 
 from linkage.compare import FIELDS
 from linkage.model import uk_person
+from service.table_files import read_table
 from tests.functional import road
 from tests.functional.small import Client, clients
 
@@ -117,9 +118,7 @@ def test_mapped_columns_and_a_date_in_three(tmp_path: Path) -> None:
 
 
 def test_a_source_column_tells_sources_apart(tmp_path: Path) -> None:
-    frame = pd.concat(
-        [table(PEOPLE, "").assign(system="x"), table(PEOPLE, "").assign(system="y")]
-    )
+    frame = pd.concat([table(PEOPLE, "").assign(system="x"), table(PEOPLE, "").assign(system="y")])
     one = written(tmp_path, "one.csv", frame)
     found = linked(tmp_path, one, "--source", "system")
     assert set(found["source"]) == {"x", "y"}
@@ -154,7 +153,7 @@ def test_pairs(tmp_path: Path) -> None:
     linked(tmp_path, one, two, "--pairs", tmp_path / "pairs.parquet")
     pairs = pd.read_parquet(tmp_path / "pairs.parquet")
     assert list(pairs.columns)[:4] == ["left_id", "right_id", "match_weight", "probability"]
-    assert set(pairs.columns) >= set(FIELDS) or any(c.endswith("bits") for c in pairs.columns)
+    assert set(pairs.columns) >= set(FIELDS), "a column of bits per field"
     assert {frozenset(p) for p in zip(pairs["left_id"], pairs["right_id"], strict=True)} >= PAIRS
     assert pairs["probability"].between(0, 1).all()
 
@@ -172,23 +171,15 @@ def test_a_given_model_is_frozen(tmp_path: Path) -> None:
     assert trained not in hashes
 
 
-NULL_NAMES = [
-    ({"Surname": "Null", "DOB": "1971-03-04"}, "b"),
-    ({"Surname": "NA", "DOB": "1971-03-05"}, "c"),
-    ({"Surname": "None", "DOB": "1971-03-06"}, "d"),
-    ({"Surname": "nan", "DOB": "1971-03-07"}, "e"),
-]
+NAMES = ["Null", "NA", "None", "nan"]
 
 
 @pytest.mark.parametrize("ending", FORMS)
 def test_names_that_look_like_nothing_are_names(tmp_path: Path, ending: str) -> None:
-    rows = [{"id": n, "First name": "Ann", **values} for values, n in NULL_NAMES]
-    one = written(tmp_path, "one" + ending, pd.DataFrame(rows))
-    report = link(tmp_path, one, "--out", tmp_path / "out.csv", "--json").document
-    assert report["records"] == len(rows)
-    from service.table_files import read_table
-
-    assert read_table(one)["Surname"].tolist() == [v["Surname"] for v, _ in NULL_NAMES]
+    frame = pd.DataFrame({"id": range(4), "Surname": NAMES, "DOB": "1971-03-04"})
+    one = written(tmp_path, "one" + ending, frame)
+    assert read_table(one)["Surname"].tolist() == NAMES
+    assert len(linked(tmp_path, one)) == len(NAMES)
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".ndjson"])
@@ -202,25 +193,12 @@ def test_whole_numbers_stay_whole_beside_empty_cells(tmp_path: Path, ending: str
     assert pd.read_csv(tmp_path / "out.csv")["record_id"].tolist() == [1, 2, 3]
 
 
-def nested_lines(path: Path) -> None:
-    path.write_text(
-        "".join(
-            json.dumps({"id": n, "date": "03/04/1971", "tags": [n], "ok": True}) + "\n"
-            for n in range(3)
-        )
-    )
-
-
 def test_ndjson_values_come_as_they_stand(tmp_path: Path) -> None:
-    from service.table_files import read_table
-
-    nested_lines(tmp_path / "a.ndjson")
-    frame = read_table(tmp_path / "a.ndjson")
+    rows = [{"id": n, "date": "03/04/1971", "tags": [n], "ok": True} for n in range(3)]
+    path = tmp_path / "a.ndjson"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    frame = read_table(path)
     assert frame.iloc[1].tolist() == ["1", "03/04/1971", "[1]", "true"]
-
-
-def no_change(folder: Path) -> list[Any]:
-    return [folder / "good.csv"]
 
 
 REFUSED: dict[str, tuple[Callable[[Path], list[Any]], str]] = {

@@ -2,8 +2,8 @@
 
     python -m tests.functional.killer TARGET NTH WHEN -- ARGUMENTS...
 
-TARGET is `module:name` or `module:Class.name`; the process is killed on its NTH call, `before` it or
-`after` it. Publication goes in small chunks and little is enough to train on, so that there are
+TARGET is `module:name` or `module:Class.name`; the process is killed on its NTH call, `before` it
+or `after` it. Publication goes in small chunks and little is enough to train on, so that there are
 moments to choose from in a small workspace (`small_steps`, which whoever compares uses too). Where
 the target is of reading ahead, every feed is read in another process.
 """

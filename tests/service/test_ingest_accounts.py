@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from adapters.inbox import find_feeds
 from adapters.registry import READERS
 from schemas.dates import Instant
+from schemas.identifiers import LocalId, SourceId
 from schemas.records import Outcome
 from schemas.settings import Settings
 from schemas.settings_file import parse_settings
@@ -222,15 +223,29 @@ class _Cut(Exception):
     """The night ended here."""
 
 
+def cut(*arguments: Any) -> Any:
+    """A reader that ends the night after two batches."""
+    for n, batch in enumerate(READERS["delimited"](*arguments)):
+        if n == 2:
+            raise _Cut
+        yield batch
+
+
+def test_a_feed_that_goes_on_keeps_its_time(night: Night) -> None:
+    """A file copied back after a crash has another time of change; its bytes are as old as ever."""
+    night.put("pas", "first", feed("pas", ["good"] * 9))
+    with pytest.raises(_Cut):
+        night.ingest("pas", delimited=cut)
+    later = WRITTEN + 86_400
+    os.utime(night.inbox / "pas" / "first.csv", (later, later))
+    assert night.ingest("pas").counts[Outcome.NEW] == 9
+    found = [night.store.record(SourceId("pas"), LocalId(f"L{n}")) for n in range(9)]
+    assert len({held.as_at for held in found if held}) == 1
+
+
 def test_a_night_goes_on_in_other_batches_without_loss(night: Night) -> None:
     """Batches done are counted in batches: other limits begin the feed again, and lose nothing."""
     night.put("pas", "first", feed("pas", ["good", "too few fields"] * 6))
-
-    def cut(*arguments: Any) -> Any:
-        for n, batch in enumerate(READERS["delimited"](*arguments)):
-            if n == 2:
-                raise _Cut
-            yield batch
 
     with pytest.raises(_Cut):
         night.ingest("pas", delimited=cut)
