@@ -8,6 +8,8 @@ Rules:
 - Otherwise it is contested: groups between which a join edge stands are joined greedily, best
   first, by the average over all cross pairs, and never across a forbidden pair; so one weak bridge
   does not glue two strong persons, and nothing is joined that no edge would join.
+- What fits two persons about equally well who must not be joined (an initial that could be
+  either twin's) goes to neither: the pair is not joined on the toss of a coin.
 - What was kept apart against an edge at or above the join threshold becomes a review task.
 - Ties are broken by founder order: the result depends on nothing else.
 """
@@ -31,6 +33,8 @@ AGAINST = -3.0
 """Bits at which a pair inside a component speaks against it (odds of eight to one)."""
 LARGEST = 400
 """A component with more records than this is taken apart at its weakest edges first."""
+MARGIN = 5.0
+"""A record that fits two persons who cannot be one, within so many bits, is given to neither."""
 CLIP = 20.0
 """In averages a pair counts for at most this many bits either way."""
 
@@ -200,6 +204,11 @@ def _greedy(rows: Rows, joins: tuple[Rows, Rows, Bits], scorer: Scorer) -> Rows:
         one, two = np.unravel_index(int(np.argmax(average)), average.shape)
         if not average[one, two] > 0:
             return rows[group]
+        rivals = _rivals(int(one), int(two), average, barred)
+        if rivals:
+            for here, there in rivals:
+                strong[here, there] = strong[there, here] = 0
+            continue
         for matrix in (weight, barred, strong):
             matrix[one] += matrix[two]
             matrix[:, one] += matrix[:, two]
@@ -207,3 +216,18 @@ def _greedy(rows: Rows, joins: tuple[Rows, Rows, Bits], scorer: Scorer) -> Rows:
         count[one] += count[two]
         alive[two] = False
         group[group == two] = one
+
+
+def _rivals(one: int, two: int, average: Bits, barred: Bits) -> list[tuple[int, int]]:
+    """The joins that contend with the join of two groups, it included; [] where none does.
+
+    A third group contends that could join one of the two nearly as well (`MARGIN`) and is barred
+    from the other.
+    """
+    both_ways = np.maximum(average, average.T)
+    found: list[tuple[int, int]] = []
+    for here, there in ((one, two), (two, one)):
+        near = both_ways[here] > max(average[one, two] - MARGIN, 0.0)
+        contending = np.flatnonzero(near & (barred[there] > 0))
+        found += [(here, int(third)) for third in contending]
+    return [(one, two), *found] if found else []

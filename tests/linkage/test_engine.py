@@ -184,6 +184,12 @@ GUARD_TABLE = [
         {"birth_date": "1980-06-04", "death": "1980-05-30"},
         "born_after_death",
     ),
+    (
+        "an infant whose death is known by its year",
+        {"birth_date": "1980-05-04", "death": "1980"},
+        None,
+    ),
+    ("two deaths years apart", {"death": "2003-01-01"}, "died_years_apart"),
     ("a slip in the birth date", {"birth_date": "1980-05-05", "nhs_number": None}, None),
     ("a nickname", {"given": "Jack", "nhs_number": None}, None),
     ("an untraced other number", {"nhs_number": "9990000026", "nhs_status": "02"}, None),
@@ -194,7 +200,8 @@ GUARD_TABLE = [
     ("other", "guard"), [(o, g) for _, o, g in GUARD_TABLE], ids=[n for n, _, _ in GUARD_TABLE]
 )
 def test_guard_rails(other: dict[str, object], guard: str | None) -> None:
-    table = people_table([JOHN, {**JOHN, **other, "source": "b"}])
+    died = {"death": "1999-12-01"} if guard == "died_years_apart" else {}
+    table = people_table([{**JOHN, **died}, {**JOHN, **other, "source": "b"}])
     features = build_features(table, accept_test_numbers=True)
     zero, one = np.array([0], np.int32), np.array([1], np.int32)
     _, code = Scorer(features, model_for()).score(zero, one)
@@ -217,6 +224,47 @@ def test_one_weak_bridge_does_not_glue_two_strong_persons() -> None:
     label = partition.label.tolist()
     assert label[0] == label[1] != label[2]
     assert label[2] == label[3]
+
+
+def test_a_source_that_keeps_people_apart_is_believed_unless_it_declares_a_merge() -> None:
+    rows = [{**JOHN, "nhs_number": None}, {**JOHN, "nhs_number": None}]
+    options = {"join_bits": 3.0, "review_bits": -2.0}
+    apart = link(people_table(rows), model_for(), keeps_apart={"a"}, **options)
+    assert apart.label.tolist() == [0, 1]
+    assert apart.tasks["guard"].to_pylist() == ["source_holds_apart"]
+    links = (np.array([0]), np.array([1]))
+    merged = link(people_table(rows), model_for(), keeps_apart={"a"}, must_links=links, **options)
+    assert merged.label.tolist() == [0, 0]
+
+
+def test_a_forbidden_merge_makes_one_task() -> None:
+    rows = [JOHN, {**JOHN, "nhs_number": "9990000026", "email": "j@example.org"}]
+    links = (np.array([0, 0]), np.array([1, 1]))
+    found = link(
+        people_table(rows), model_for(), join_bits=3, review_bits=-9, must_links=links,
+        accept_test_numbers=True,
+    )  # fmt: skip
+    assert found.label.tolist() == [0, 1]
+    assert [(t["left"], t["right"]) for t in found.tasks.to_pylist()] == [(0, 1)]
+
+
+def test_an_initial_that_could_be_either_twins_goes_to_neither() -> None:
+    twin = {**JOHN, "nhs_number": None, "given": "James", "source": "b"}
+    initial = {**JOHN, "nhs_number": None, "given": "J", "source": "c", "phone": "0117 496 0001"}
+    both = [
+        {**JOHN, "nhs_number": None, "phone": "0117 496 0001"},
+        {**twin, "phone": "0117 496 0001"},
+    ]
+    found = link(people_table([*both, initial]), model_for(), join_bits=1.0, review_bits=-5.0)
+    assert len(set(found.label.tolist())) == 3
+    assert len(found.tasks) >= 2
+
+
+def test_numbers_of_different_systems_cannot_differ() -> None:
+    rows = [{**JOHN, "identifier": "mrn|1"}, {**JOHN, "identifier": "chi|2", "source": "b"}]
+    features = build_features(people_table(rows))
+    levels = compare(features, np.array([0], np.int32), np.array([1], np.int32))
+    assert levels[FIELDS.index("identifier"), 0] == 0
 
 
 def test_a_declared_merge_joins_what_no_rule_would_compare() -> None:

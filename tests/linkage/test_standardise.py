@@ -17,6 +17,11 @@ NAMES = [
     ("Müller", "MULLER"),
     ("Dr Jones", "JONES"),
     ("Smith (Jones)", "SMITH"),
+    ("O\u00b4Brien", "OBRIEN"),
+    ("O\u2018Brien", "OBRIEN"),
+    ("Weiß", "WEISS"),
+    ("Lord", "LORD"),
+    ("Mr Master", "MR MASTER"),
     ("1234", None),
     ("", None),
     (None, None),
@@ -37,6 +42,9 @@ ADDRESSES = [
     ("Flat 2, 14 High St, Bristol", "FLAT 2 14 HIGH STREET"),
     ("14 HIGH STREET, CLIFTON", "14 HIGH STREET"),
     ("The Oaks, Long Ln", "THE OAKS LONG LANE"),
+    ("12 St Pauls Road", "12 SAINT PAULS ROAD"),
+    ("12 Park Road, Bristol", "12 PARK ROAD"),
+    ("10 Green Lane", "10 GREEN LANE"),
     ("NFA", None),
     ("No fixed abode", None),
 ]
@@ -101,6 +109,24 @@ def test_hyphenated_and_former_names_are_alternatives() -> None:
     others = {features.names[c] for c in features.family_other[0] if c >= 0}
     assert others == {"BROWN", "JONES", "SMITH"}
     assert features.names[features.family[0]] == "SMITHJONES"
+
+
+def test_particles_are_no_names_by_themselves() -> None:
+    features = build_features(people_table([{"given": "Jan", "family": "Van Dijk"}]))
+    others = {features.names[c] for c in features.family_other[0] if c >= 0}
+    assert others == {"DIJK"}
+
+
+def test_a_name_sent_as_one_text_is_divided() -> None:
+    rows = [{"given": "", "family": "", "name_text": "Idris Owen Edwards"}]
+    features = build_features(people_table(rows))
+    named = [features.names[c[0]] for c in (features.given, features.middle, features.family)]
+    assert named == ["IDRIS", "OWEN", "EDWARDS"]
+
+
+def test_an_identifier_borne_by_a_crowd_is_a_placeholder() -> None:
+    rows = [{"identifier": "mrn|0000", "given": f"P{n}"} for n in range(40)]
+    assert (build_features(people_table(rows)).identifier == -1).all()
 
 
 def test_a_crowds_telephone_is_nobodys() -> None:
