@@ -69,7 +69,7 @@ def _quoted(name: str) -> str:
 
 
 @commonthread.command()
-@click.option("--people", type=click.IntRange(1), default=20_000, show_default=True)
+@click.option("--people", type=click.IntRange(200, 700_000), default=20_000, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--items-per-person", type=click.FloatRange(0), default=None)
 @json_option
@@ -77,9 +77,9 @@ def _quoted(name: str) -> str:
 def demo(root: Path, people: int, seed: int, items_per_person: float | None, as_json: bool) -> None:
     """A workspace with the synthetic partnership: native feeds in its inbox, and the truth."""
     from demo import generate, settings_text
-    from wiring import account, create_workspace
+    from wiring import account, create_workspace, refuse_if_made
 
-    create_workspace(root, settings_text(account()))
+    refuse_if_made(root)
     extra: dict[str, Any] = {}
     if items_per_person is not None:
         extra["items_per_person"] = items_per_person
@@ -91,6 +91,7 @@ def demo(root: Path, people: int, seed: int, items_per_person: float | None, as_
             progress=lambda what, done, of: bar(what, done, total=of),
             **extra,
         )
+    create_workspace(root, settings_text(account()))
     document = {"workspace": str(root), "people": summary.people, "records": summary.records}
     line = (
         f"{root}: {summary.people:,} people, {sum(summary.records.values()):,} client records "

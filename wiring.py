@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-import getpass
 import os
+import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from schemas.errors import SettingsError, WorkspaceBusy, WorkspaceMissing
 from schemas.settings import Settings
 from schemas.settings_file import parse_settings
 from service.access import Actor
+from service.linking import write_whole
 from service.nightly import Inputs
 from service.ports import Store
 from store.keyring import KEY_FILE, KEYSTORE_FILE, FileKey, choose_key, create_keyring, open_keyring
@@ -91,7 +92,7 @@ class Workspace:
 
     def actor(self, command: str, purpose: str | None) -> Actor:
         """The operating-system account, its role, and the purpose asked for or the default."""
-        name = getpass.getuser()
+        name = account()
         chosen = purpose or self.settings.default_purpose.get(command, DEFAULT_PURPOSE)
         return Actor(name, self.settings.actors.get(name), chosen)
 
@@ -120,9 +121,8 @@ def open_workspace(root: Path) -> Workspace:
 
 def create_workspace(root: Path, settings_text: str) -> Workspace:
     """A new workspace: settings, fresh keys, empty inbox. Raises: SettingsError if one is there."""
+    refuse_if_made(root)
     path = root / SETTINGS_FILE
-    if path.exists():
-        raise SettingsError(str(path), ["a workspace is here already; nothing was changed"])
     settings = parse_settings(settings_text, str(path))
     root.mkdir(parents=True, exist_ok=True)
     root.chmod(0o700)
@@ -133,10 +133,23 @@ def create_workspace(root: Path, settings_text: str) -> Workspace:
     workspace.reports.mkdir(exist_ok=True)
     if not (workspace.keys / KEYSTORE_FILE).exists():
         create_keyring(workspace.keys, FileKey(workspace.keys / KEY_FILE)).close()
-    path.write_text(settings_text, encoding="utf-8")
+    write_whole(path, settings_text.encode())
     return workspace
 
 
+def refuse_if_made(root: Path) -> None:
+    """Raises: SettingsError if the folder is a workspace already: nothing is overwritten."""
+    if (root / SETTINGS_FILE).exists():
+        raise SettingsError(
+            str(root / SETTINGS_FILE), ["a workspace is here already; nothing was changed"]
+        )
+
+
 def account() -> str:
-    """The operating-system account of the caller."""
-    return getpass.getuser()
+    """The operating-system account of the caller, as the system knows it: never as the
+    environment claims it."""
+    user = os.geteuid()
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"uid-{user}"

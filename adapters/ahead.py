@@ -68,8 +68,6 @@ class ReadAhead:
                     yield content
                 elif kind == "refused":
                     raise FeedRefused(*content)
-                elif kind == "failed":
-                    raise StoreError(f"reading failed unforeseen ({content}); run again")
                 else:
                     return
         except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -122,7 +120,7 @@ def _messages(feed: FeedFile, source: SourceSettings, limits: Limits) -> Iterato
     except FeedRefused as refusal:
         yield "refused", (refusal.reason, refusal.message)
         return
-    except Exception as error:  # the parent raises it; its text may hold a person's values
-        yield "failed", type(error).__name__
+    except Exception as error:  # its text may hold a person's values: only its kind is told
+        yield "refused", ("unforeseen", f"the reader failed ({type(error).__name__})")
         return
     yield "end", None

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from linkage.features import Features
 from linkage.model import Rule
+from schemas.errors import InvalidValue
 
 Keys = npt.NDArray[np.int64]
 Pairs = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
@@ -88,7 +89,12 @@ class Blocker:
 
     def __init__(self, features: Features, rule: Rule) -> None:
         self.rule = rule
-        keys = _joined([KEYS[name](features) for name in rule.keys])
+        if not rule.keys or not set(rule.keys) <= set(KEYS):
+            raise InvalidValue(f"blocking rule '{rule.name}': keys are {', '.join(KEYS)}")
+        columns = [KEYS[name](features) for name in rule.keys]
+        if sum(column.shape[1] > 1 for column in columns) > 1:
+            raise InvalidValue(f"blocking rule '{rule.name}': two of its keys hold several values")
+        keys = _joined(columns)
         n, slots = keys.shape
         flat = keys.reshape(-1)
         order = np.argsort(flat, kind="stable")

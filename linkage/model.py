@@ -32,6 +32,7 @@ from importlib import resources
 import msgspec
 
 from linkage import nicknames, standardise
+from linkage.compare import LEVELS
 from schemas.errors import InvalidValue
 
 KERNEL_VERSION = 1
@@ -102,6 +103,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise InvalidValue(f"model format {self.format} is not {FORMAT}; train the model anew")
+        levels = {field.name: tuple(level.name for level in field.levels) for field in self.fields}
+        if levels != LEVELS or len(levels) != len(self.fields):
+            raise InvalidValue("the model's fields and levels are not those of this version")
+        if min(self.records, self.matches_per_record, self.relatives_per_record) <= 0:
+            raise InvalidValue("the model's priors must be above 0")
 
     @property
     def hash(self) -> str:

@@ -111,6 +111,7 @@ REASONS: dict[str, str] = {
     "bomb": "the file expands beyond the limit (compressed or entity bomb)",
     "not_the_format": "the file is not in the format that its source declares",
     "empty": "the file holds nothing",
+    "unforeseen": "the reader failed in a way nobody foresaw: report it",
     "unreadable": "the operating system would not give the file's bytes",
 }
 """Codes for why a unit was quarantined, with their meaning (docs list them; a test compares)."""

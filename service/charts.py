@@ -71,7 +71,7 @@ def _weights(report: NightlyReport) -> alt.Chart | None:
     histogram = report.link.histogram
     if not histogram:
         return None
-    frame = pd.DataFrame({"bits": histogram["bits"], "pairs": histogram["pairs"][:-1]})
+    frame = pd.DataFrame({"bits": histogram["bits"], "pairs": histogram["pairs"][1:]})
     return (
         alt.Chart(frame[frame["pairs"] > 0])
         .mark_bar(color="#005eb8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,6 @@ class Evaluation:
     recall: dict[str, dict[str, tuple[int, int]]]
     planted: dict[str, tuple[int, int]]
     unknown: int
-    notes: list[str] = field(default_factory=list)
 
 
 def evaluate(store: Store, settings: Settings, truth_file: Path) -> Evaluation:
@@ -45,10 +44,13 @@ def evaluate(store: Store, settings: Settings, truth_file: Path) -> Evaluation:
     `planted`, a list of the kinds of hard case that the person is.
     Raises: InputError where the file lacks a column or names no published record.
     """
-    truth = _read(truth_file, ("source", "local_id", "person"))
+    keys = ["source", "local_id"]
+    truth = _read(truth_file, (*keys, "person")).astype(dict.fromkeys(keys, str))
+    if truth.duplicated(keys).any():
+        raise InputError(f"{truth_file.name} names a record twice (source, local_id)")
     rows = store.record_sources().join(store.memberships(), "record_id", join_type="inner")
     held = rows.to_pandas()
-    joined = held.merge(truth, on=["source", "local_id"], how="left", validate="one_to_one")
+    joined = held.merge(truth, on=keys, how="left", validate="one_to_one")
     known = joined["person"].notna()
     joined = joined[known].sort_values("record_id", ignore_index=True)
     if joined.empty:

@@ -2,52 +2,39 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from consent.commands import Action
 from schemas.dates import Instant
-from schemas.errors import InputError, NotFound
+from schemas.errors import NotFound
 from schemas.identifiers import SourceId
 from schemas.settings import Settings
 from service.access import Actor, permit, record
 from service.looking import export_persons
 from service.ports import Store
+from service.table_files import check_outputs, write_table
 
 Clock = Callable[[], Instant]
-_SCHEMA = pa.schema([(n, pa.string()) for n in ("source", "local_id", "person_id")])
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export_file(store: Store, actor: Actor, out: Path, clock: Clock) -> int:
     """Writes the published state, sorted, whole or not at all; returns the number of rows.
 
-    Raises: NotPermitted, InputError (the name's ending, or no room).
+    Parquet holds ids as they are. CSV is for spreadsheets: a text that one would take for a
+    formula gets an apostrophe before it. Raises: NotPermitted, InputError.
     """
-    if out.suffix.lower() not in (".csv", ".parquet"):
-        raise InputError(f"{out}: expected a name ending in .csv or .parquet")
+    check_outputs([out], [])
     rows = sorted(row for chunk in export_persons(store, actor, clock) for row in chunk)
-    temporary = out.with_name(out.name + ".part")
-    try:
-        if out.suffix.lower() == ".parquet":
-            columns = list(zip(*rows, strict=True)) or [(), (), ()]
-            arrays = [pa.array(c, pa.string()) for c in columns]
-            pq.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA), temporary)
-        else:
-            with temporary.open("w", newline="", encoding="utf-8") as stream:
-                writer = csv.writer(stream)
-                writer.writerow(_SCHEMA.names)
-                writer.writerows([_harmless(v) for v in row] for row in rows)
-        temporary.replace(out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
+    if out.suffix.lower() == ".csv":
+        columns = [[_harmless(value) for value in column] for column in columns]
+    arrays = [pa.array(column, pa.string()) for column in columns]
+    write_table(pa.Table.from_arrays(arrays, names=["source", "local_id", "person_id"]), out)
     return len(rows)
 
 

@@ -97,6 +97,8 @@ def changes(
     merged = np.flatnonzero((follows >= 0) & (keeper[follows] != np.arange(len(persons))))
     moved = now != old
     gone = np.setdiff1d(old_ids, record_ids)
+    parts = np.unique(old[old >= 0] * len(clusters) + cluster[old >= 0])
+    split = np.flatnonzero(np.bincount(parts // max(len(clusters), 1)) > 1)
     publication = Publication(
         founded=pa.table(
             {
@@ -116,16 +118,15 @@ def changes(
             {"record_id": record_ids[moved], "person_id": pa.array(names[now[moved]], pa.string())}
         ),
         tasks=tasks,
+        split=tuple(names[split]),
     )
-    parts = np.unique(old[old >= 0] * len(clusters) + cluster[old >= 0])
-    split = int((np.bincount(parts // max(len(clusters), 1), minlength=1) > 1).sum())
     had_old = np.zeros(len(clusters), bool)
     had_old[cluster[old >= 0]] = True
     return Changes(
         publication,
         created=int((~had_old).sum()),
         joined=len(merged),
-        split=split,
+        split=len(split),
         moved=int((moved & (old >= 0)).sum()),
         withdrawn=len(gone),
     )

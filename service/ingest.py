@@ -18,12 +18,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from schemas.columns import UnitBatch
 from schemas.dates import Instant
-from schemas.errors import FeedRefused, NotFound
+from schemas.errors import CommonthreadError, FeedRefused, NotFound
 from schemas.identifiers import SourceId
 from schemas.records import Outcome
 from schemas.settings import Limits, Settings, SourceSettings
@@ -129,8 +129,7 @@ def _load(
     report.feeds += 1
     report.counts.update(row.counts)
     try:
-        batches: Iterator[Any] = readers[feed.settings.format](feed, source, limits)
-        for number, batch in enumerate(batches):
+        for number, batch in enumerate(_batches(readers, feed, source, limits)):
             if number < row.batches_done:
                 continue
             report.counts.update(store.load_batch(row.feed_id, number, batch, row.as_at))
@@ -149,6 +148,19 @@ def _load(
         report.refusals.append(Refusal(feed.sha256, refusal.reason, refusal.message))
         return
     store.end_feed(row.feed_id, FeedState.LOADED, "", clock())
+
+
+def _batches(
+    readers: Mapping[str, Reader], feed: FeedFile, source: SourceSettings, limits: Limits
+) -> Iterator[UnitBatch]:
+    """The reader's batches; whatever else goes wrong in it refuses this feed, not the night."""
+    try:
+        yield from readers[feed.settings.format](feed, source, limits)
+    except CommonthreadError:
+        raise
+    except Exception as error:
+        # Its text may hold a person's values: only its kind is told.
+        raise FeedRefused("unforeseen", f"the reader failed ({type(error).__name__})") from None
 
 
 def reader_hash(source: SourceSettings, feed: FeedFile, limits: Limits) -> str:

@@ -199,12 +199,12 @@ def _match_table(
         issues["nhs_number"] = int(text["nhs_number"].notna().sum() - parsed.notna().sum())
         columns["nhs_number"] = pa.array(parsed, pa.string())
     if "date_of_birth" in text:
-        births, unread = _dates(text["date_of_birth"])
-        issues["date_of_birth"] = unread
+        births = _dates(text["date_of_birth"], frame["__source"])
+        issues["date_of_birth"] = int(text["date_of_birth"].notna().sum() - births.notna().sum())
         columns["birth_date"] = pa.array(births, pa.string())
     if "gender" in text:
-        first = text["gender"].str.strip().str.lower().str[:1]
-        columns["gender"] = pa.array(first.map({"m": "male", "f": "female"}), pa.string())
+        sent = text["gender"].str.strip().str.lower()
+        columns["gender"] = pa.array(sent.map(_GENDERS), pa.string())
     if "gp_practice" in text:
         columns["gp_practice"] = pa.array(text["gp_practice"].str.strip(), pa.string())
     if identifiers:
@@ -265,16 +265,25 @@ def _parsed(values: pd.Series, parse: object) -> pd.Series:
     return parsed
 
 
-def _dates(values: pd.Series) -> tuple[pd.Series, int]:
-    """Birth dates in the format that reads most of the column; how many it does not read.
+_GENDERS = {
+    **dict.fromkeys(("m", "male", "man", "boy", "1"), "male"),
+    **dict.fromkeys(("f", "female", "woman", "girl", "2"), "female"),
+}
+"""Texts for gender; the digits are those of ISO 5218 and of the NHS Data Dictionary."""
+
+
+def _dates(values: pd.Series, source: pd.Series) -> pd.Series:
+    """Birth dates, source by source in the format that reads most of its column.
 
     One format for the whole column: day and month are never told apart row by row.
     """
-    distinct = values.dropna().unique()
-    sample = distinct[:5_000]
-    best = max(DATE_FORMATS, key=lambda f: sum(_date(v, f) is not None for v in sample))
-    parsed = values.map({v: _date(v, best) for v in distinct}).astype("string")
-    return parsed, int(values.notna().sum() - parsed.notna().sum())
+    parsed = pd.Series(pd.NA, index=values.index, dtype="string")
+    for _, part in values.groupby(source):
+        distinct = part.dropna().unique()
+        sample = distinct[:5_000]
+        best = max(DATE_FORMATS, key=lambda f: sum(_date(v, f) is not None for v in sample))
+        parsed[part.index] = part.map({v: _date(v, best) for v in distinct}).astype("string")
+    return parsed
 
 
 def _date(text: str, fmt: str) -> str | None:

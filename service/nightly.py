@@ -15,8 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 
+from audit.events import EventOutcome
 from consent.commands import Action
 from schemas.dates import Instant
+from schemas.errors import CommonthreadError
 from schemas.settings import Settings
 from service.access import Actor, record
 from service.ingest import FeedFinder, SourceReport, ingest
@@ -57,6 +59,23 @@ def nightly(
     link_progress: Callable[[str, int, int], None] | None = None,
 ) -> NightlyReport:
     """Runs the night. Raises: NeedsDecision when the guard on publication stops it."""
+    try:
+        return _night(store, settings, inputs, actor, clock, read_progress, link_progress)
+    except CommonthreadError as error:
+        failed = EventOutcome.FAILED
+        record(actor, Action.NIGHTLY, store, clock, outcome=failed, error=type(error).__name__)
+        raise
+
+
+def _night(
+    store: Store,
+    settings: Settings,
+    inputs: Inputs,
+    actor: Actor,
+    clock: Callable[[], Instant],
+    read_progress: Callable[[str, int], None] | None,
+    link_progress: Callable[[str, int, int], None] | None,
+) -> NightlyReport:
     report = NightlyReport()
     began = perf_counter()
     report.sources = ingest(

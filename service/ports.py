@@ -130,6 +130,9 @@ class Publication:
     tasks: pa.Table
     """Review tasks of this run: left int64, right int64 (record ids, left < right), bits float64,
     reason string."""
+    split: tuple[PersonId, ...] = ()
+    """Persons whose records now lie in more than one: ids merged into them earlier lead nowhere
+    any more, because they might lead to a stranger."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,8 @@ class Store(Protocol):
         """The person's live records, or [] for an unknown id. Resolves nothing."""
 
     def resolve(self, person: PersonId) -> PersonId | None:
-        """The present person that a merged-away id leads to; itself if present; None if unknown."""
+        """The present person that a merged-away id leads to; itself if present; None if unknown,
+        or if the person it was merged into has been split since (gone: identify again)."""
 
     def record(self, source: SourceId, local_id: LocalId) -> HeldRecord | None:
         """One live record by its source's id."""

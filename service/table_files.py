@@ -109,12 +109,13 @@ def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
 
 
 def write_table(table: pa.Table, out: Path) -> None:
-    """Writes CSV or Parquet by the name's ending, whole or not at all.
+    """Writes CSV or Parquet by the name's ending, whole or not at all, for the owner's eyes.
 
     Requires: `check_outputs` has passed. Raises: InputError where it cannot be written.
     """
     temporary = out.with_name(out.name + ".part")
     try:
+        temporary.touch(mode=0o600)
         if out.suffix.lower() == ".parquet":
             pq.write_table(table, temporary)
         else:

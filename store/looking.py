@@ -105,6 +105,8 @@ def resolve(database: Database, person_id: PersonId) -> PersonId | None:
                 return None
             present = leads_to
             ended = row.ended_run is not None and row.ended_run <= published
+            if ended and row.merged_into is None:
+                return None
             leads_to = row.merged_into if ended else None
         return present
 

@@ -6,6 +6,8 @@ Rules:
 - Run ids are dense. What a publish that died left under the next id is cleared first: memberships
   it opened, memberships it closed (opened again), persons, merges, tasks, its row. The run that
   follows takes the same id, so the outcome is that of a publish that never died.
+- An id that was merged into a person leads nowhere once that person is split: it might lead to a
+  stranger.
 - A publication that does not fit what is held (an unknown record or person, a membership that is
   not open, or open twice) is refused as a whole.
 """
@@ -65,6 +67,9 @@ def publish(
         raise
     with database.writing() as conn:
         conn.execute(update(link_run).where(link_run.c.run_id == run_id).values(state=SHOWN))
+        for start in range(0, len(changes.split), CHUNK_ROWS):
+            led = person.c.merged_into.in_(changes.split[start : start + CHUNK_ROWS])
+            conn.execute(update(person).where(led).values(merged_into=None))
         if not advance(conn, PUBLISHED, published):
             raise StoreError(f"link run {run_id}: another run was published meanwhile")
     return run_id

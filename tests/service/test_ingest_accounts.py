@@ -219,7 +219,7 @@ def test_bytes_that_do_not_come_are_asked_for_again(night: Night) -> None:
     assert night.ingest("pas").counts == Counter({Outcome.NEW: 3})
 
 
-class _Cut(Exception):
+class _Cut(BaseException):
     """The night ended here."""
 
 
