@@ -3,7 +3,7 @@
 Rules:
 - The result is the reader's, batch for batch; only where it is computed differs.
 - One batch at most waits between the two processes: memory stays bounded.
-- Small feeds are read in this process: another one is started only when it pays.
+- The other process is started with the first feed; until it is ready, small feeds are read here.
 - If either process dies the other notices at its next batch: the run fails, and is run again.
 """
 
@@ -23,8 +23,9 @@ from schemas.errors import FeedRefused, StoreError
 from schemas.settings import Limits, SourceSettings
 from service.ports import FeedFile, Reader
 
-WORTH_A_PROCESS = 1 << 20
-"""Bytes of a feed from which reading it elsewhere pays for starting the process."""
+WORTH_WAITING = 2 << 20
+"""Bytes of a feed from which reading it elsewhere is worth waiting for the process to start."""
+READY = ("ready", None)
 COLLECT_AFTER = 50_000
 """Allocations between two looks of the garbage collector: batches make many objects, few cycles."""
 
@@ -44,6 +45,7 @@ class ReadAhead:
     def __init__(self) -> None:
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
+        self._ready = False
 
     @property
     def readers(self) -> dict[str, Reader]:
@@ -52,27 +54,39 @@ class ReadAhead:
 
     def read(self, feed: FeedFile, source: SourceSettings, limits: Limits) -> Iterator[UnitBatch]:
         """As the format's own reader. Raises: FeedRefused."""
-        if feed.size < WORTH_A_PROCESS and self._pipe is None:
+        pipe = self._started()
+        if not self._ready and (feed.size >= WORTH_WAITING or pipe.poll()):
+            self._ready = self._received(pipe) == READY
+        if not self._ready:
             return READERS[feed.settings.format](feed, source, limits)
-        return self._read_elsewhere(feed, source, limits)
+        return self._read_elsewhere(pipe, feed, source, limits)
 
     def _read_elsewhere(
-        self, feed: FeedFile, source: SourceSettings, limits: Limits
+        self, pipe: Connection, feed: FeedFile, source: SourceSettings, limits: Limits
     ) -> Iterator[UnitBatch]:
-        pipe = self._started()
         try:
             pipe.send((feed, source, limits))
-            while True:
-                kind, content = pipe.recv()
-                if kind == "batch":
-                    yield content
-                elif kind == "refused":
-                    raise FeedRefused(*content)
-                else:
-                    return
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            self.__exit__(None, None, None)
-            raise StoreError("the reading process ended; run again, nothing is lost") from None
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._ended() from None
+        while True:
+            kind, content = self._received(pipe)
+            if kind == "batch":
+                yield content
+            elif kind == "refused":
+                raise FeedRefused(*content)
+            else:
+                return
+
+    def _received(self, pipe: Connection) -> tuple[str, Any]:
+        try:
+            message: tuple[str, Any] = pipe.recv()
+        except (EOFError, ConnectionResetError):
+            raise self._ended() from None
+        return message
+
+    def _ended(self) -> StoreError:
+        self.__exit__(None, None, None)
+        return StoreError("the reading process ended; run again, nothing is lost")
 
     def _started(self) -> Connection:
         if self._pipe is None:
@@ -94,7 +108,7 @@ class ReadAhead:
     ) -> None:
         if self._pipe is not None:
             self._pipe.close()
-            self._pipe = None
+            self._pipe, self._ready = None, False
         if self._process is not None:
             self._process.terminate()
             self._process.join()
@@ -104,6 +118,7 @@ class ReadAhead:
 def _serve(pipe: Connection) -> None:
     """The child: reads what it is told and sends batches, until the other end is closed."""
     calm_collector()
+    pipe.send(READY)
     while True:
         try:
             feed, source, limits = pipe.recv()

@@ -4,7 +4,8 @@ Rules:
 - A person follows the cluster that holds most of its records (a split: the larger part keeps the
   identity); ties go to the part with the person's earliest record.
 - A cluster that several persons follow keeps the one with most records in it (ties: the earliest
-  record); the others are merged into it and their ids lead to it.
+  record); the others are merged into it and their ids lead to it, unless they were split at the
+  same time: then their ids lead nowhere, because they might lead to a stranger.
 - A cluster that nobody follows founds a person. Its id derives from the founding record (the
   member with the smallest founder key) and a counter of how many persons that record has founded
   before: opaque, and the same if the run is repeated. A founder key is itself a keyed digest, so
@@ -81,36 +82,26 @@ def changes(
     clusters, cluster = np.unique(label, return_inverse=True)
     keeper, follows = _followers(cluster, old, len(clusters), len(persons))
     founding = np.flatnonzero(keeper < 0)
-    founder_rows = _founders(cluster, founders, len(clusters))[founding]
-    founded_ids = record_ids[founder_rows]
-    counters = [founded_counts.get(int(r), 0) for r in founded_ids]
-    new_names = [
-        person_id(key, counter)
-        for key, counter in zip(
-            founders.take(pa.array(founder_rows)).to_pylist(), counters, strict=True
-        )
-    ]
-    names = np.array([*persons, *new_names, ""], dtype=object)
+    founded = _founded(
+        record_ids, founders, _founders(cluster, founders, len(clusters))[founding], founded_counts
+    )
+    names = np.array([*persons, *founded["person_id"].to_pylist(), ""], dtype=object)
     carried = keeper.copy()
     carried[founding] = len(persons) + np.arange(len(founding))
     now = carried[cluster]
-    merged = np.flatnonzero((follows >= 0) & (keeper[follows] != np.arange(len(persons))))
     moved = now != old
     gone = np.setdiff1d(old_ids, record_ids)
     parts = np.unique(old[old >= 0] * len(clusters) + cluster[old >= 0])
     split = np.flatnonzero(np.bincount(parts // max(len(clusters), 1)) > 1)
+    merged = np.flatnonzero((follows >= 0) & (keeper[follows] != np.arange(len(persons))))
+    into = names[keeper[follows[merged]]]
+    into[np.isin(merged, split)] = None
     publication = Publication(
-        founded=pa.table(
-            {
-                "person_id": pa.array(new_names, pa.string()),
-                "founder": pa.array(founded_ids, pa.int64()),
-                "counter": pa.array(counters, pa.int32()),
-            }
-        ),
+        founded=founded,
         merged=pa.table(
             {
                 "person_id": pa.array(names[merged], pa.string()),
-                "into": pa.array(names[keeper[follows[merged]]], pa.string()),
+                "into": pa.array(into, pa.string()),
             }
         ),
         closed=pa.table({"record_id": np.sort(np.append(record_ids[moved & (old >= 0)], gone))}),
@@ -120,15 +111,30 @@ def changes(
         tasks=tasks,
         split=tuple(names[split]),
     )
-    had_old = np.zeros(len(clusters), bool)
-    had_old[cluster[old >= 0]] = True
     return Changes(
         publication,
-        created=int((~had_old).sum()),
+        created=len(clusters) - len(np.unique(cluster[old >= 0])),
         joined=len(merged),
         split=len(split),
         moved=int((moved & (old >= 0)).sum()),
         withdrawn=len(gone),
+    )
+
+
+def _founded(
+    record_ids: Ints, founders: pa.Array, rows: Ints, founded_counts: Mapping[int, int]
+) -> pa.Table:
+    """New persons, named after the records (by row) that found them."""
+    ids = record_ids[rows]
+    counters = [founded_counts.get(int(r), 0) for r in ids]
+    keys = founders.take(pa.array(rows)).to_pylist()
+    named = [person_id(key, counter) for key, counter in zip(keys, counters, strict=True)]
+    return pa.table(
+        {
+            "person_id": pa.array(named, pa.string()),
+            "founder": pa.array(ids, pa.int64()),
+            "counter": pa.array(counters, pa.int32()),
+        }
     )
 
 

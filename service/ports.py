@@ -118,7 +118,8 @@ class Publication:
 
     Attributes:
         founded: new persons: person_id string, founder int64 (record_id), counter int32.
-        merged: persons that end: person_id string, into string (the person that keeps its place).
+        merged: persons that end: person_id string, into string (the person that keeps its place;
+            null where the id must lead nowhere).
         closed: record_id int64: memberships that end.
         opened: record_id int64, person_id string: memberships that begin.
     """

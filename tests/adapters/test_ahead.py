@@ -30,8 +30,8 @@ LIMITS = replace(Limits(), batch_units=7)
 
 
 @pytest.fixture(autouse=True)
-def _everything_is_worth_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "WORTH_A_PROCESS", 0)
+def _everything_is_worth_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "WORTH_WAITING", 0)
 
 
 def feed(path: Path, data: bytes) -> FeedFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import itertools
 
@@ -436,6 +437,16 @@ def test_records_move_and_merged_persons_lead_on(store: SqlStore) -> None:
     assert store.memberships()["person_id"].to_pylist() == ["P3"] * 3
     assert (store.counts()["persons"], store.counts()["memberships"]) == (1, 3)
     assert store.founded_counts() == {1: 1, 2: 1, 3: 1}
+
+
+def test_an_id_merged_into_a_person_that_is_split_opens_no_stranger(store: SqlStore) -> None:
+    three_records(store)
+    publish(store, publication([("P", 1), ("Q", 2)], opened=[(1, "P"), (2, "Q")]))
+    publish(store, publication(merged=[("Q", "P")], closed=[2], opened=[(2, "P")]))
+    assert store.resolve(PersonId("Q")) == "P"
+    parted = publication([("R", 2)], closed=[2], opened=[(2, "R")])
+    publish(store, dataclasses.replace(parted, split=(PersonId("P"),)))
+    assert [store.resolve(PersonId(x)) for x in "PQR"] == ["P", None, "R"]
 
 
 @pytest.mark.parametrize(
