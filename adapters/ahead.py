@@ -2,7 +2,7 @@
 
 Rules:
 - The result is the reader's, batch for batch; only where it is computed differs.
-- One batch at most waits between the two processes: memory stays bounded.
+- At most `BATCHES_WAITING` batches wait between the two processes: memory stays bounded.
 - The other process is started with the first feed; until it is ready, small feeds are read here.
 - If either process dies the other notices at its next batch: the run fails, and is run again.
 """
@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from queue import Queue
+from threading import Thread
 from types import TracebackType
 from typing import Any
 
@@ -25,6 +27,7 @@ from service.ports import FeedFile, Reader
 
 WORTH_WAITING = 2 << 20
 """Bytes of a feed from which reading it elsewhere is worth waiting for the process to start."""
+BATCHES_WAITING = 2
 READY = ("ready", None)
 COLLECT_AFTER = 50_000
 """Allocations between two looks of the garbage collector: batches make many objects, few cycles."""
@@ -68,14 +71,23 @@ class ReadAhead:
             pipe.send((feed, source, limits))
         except (BrokenPipeError, ConnectionResetError):
             raise self._ended() from None
-        while True:
-            kind, content = self._received(pipe)
-            if kind == "batch":
-                yield content
-            elif kind == "refused":
-                raise FeedRefused(*content)
-            else:
-                return
+        waiting: Queue[tuple[str, Any]] = Queue(BATCHES_WAITING)
+        Thread(target=_receive, args=(pipe, waiting), daemon=True).start()
+        ended = False
+        try:
+            while not ended:
+                kind, content = waiting.get()
+                ended = kind != "batch"
+                if kind == "batch":
+                    yield content
+                elif kind == "refused":
+                    raise FeedRefused(*content)
+                elif kind == "gone":
+                    raise self._ended()
+        finally:
+            if not ended:
+                # Left off half way: what the child still sends must not be taken for another feed.
+                self.__exit__(None, None, None)
 
     def _received(self, pipe: Connection) -> tuple[str, Any]:
         try:
@@ -113,6 +125,18 @@ class ReadAhead:
             self._process.terminate()
             self._process.join()
             self._process = None
+
+
+def _receive(pipe: Connection, waiting: Queue[tuple[str, Any]]) -> None:
+    """A thread of the parent: takes one feed's messages off the pipe as they come."""
+    kind = "batch"
+    while kind == "batch":
+        try:
+            message = pipe.recv()
+        except (EOFError, OSError):
+            message = ("gone", None)
+        kind = message[0]
+        waiting.put(message)
 
 
 def _serve(pipe: Connection) -> None:

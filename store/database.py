@@ -46,7 +46,7 @@ _SQLITE_PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA busy_timeout = 30000",
-    "PRAGMA cache_size = -65536",
+    "PRAGMA cache_size = -262144",
     # In pages: a checkpoint every 64 MiB instead of after nearly every batch.
     "PRAGMA wal_autocheckpoint = 16384",
 )

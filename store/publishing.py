@@ -77,7 +77,8 @@ def publish(
 
 def _write(database: Database, run_id: int, changes: Publication) -> None:
     persons = ("person_id", "founder", "counter", "founded_run")
-    _insert(database, person, persons, changes.founded, run_id)
+    # In the order of their key, so that the index grows at its end and not all over.
+    _insert(database, person, persons, changes.founded.sort_by("person_id"), run_id)
     merged = [(gone, into, run_id) for gone, into in _rows(changes.merged)]
     _update(database, person, "person_id", ("merged_into", "ended_run"), merged)
     _close(database, run_id, [record_id for (record_id,) in _rows(changes.closed)])

@@ -69,3 +69,13 @@ def test_the_reading_process_being_killed_is_an_error_not_an_end(tmp_path: Path)
         os.kill(elsewhere._process.pid, signal.SIGKILL)
         with pytest.raises(StoreError, match="run again"):
             list(batches)
+
+
+def test_a_feed_left_off_half_way_does_not_spill_into_the_next(tmp_path: Path) -> None:
+    one, two = feed(tmp_path / "a.csv", ROWS), feed(tmp_path / "b.csv", ROWS.replace(b"Name", b"B"))
+    with ReadAhead() as elsewhere:
+        left_off = elsewhere.read(one, SOURCE, LIMITS)
+        next(left_off)
+        left_off.close()
+        found = list(elsewhere.read(two, SOURCE, LIMITS))
+    assert found == list(READERS["delimited"](two, SOURCE, LIMITS))
