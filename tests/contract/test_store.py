@@ -449,6 +449,16 @@ def test_an_id_merged_into_a_person_that_is_split_opens_no_stranger(store: SqlSt
     assert [store.resolve(PersonId(x)) for x in "PQR"] == ["P", None, "R"]
 
 
+def test_an_id_that_ends_without_a_lead_is_gone(store: SqlStore) -> None:
+    three_records(store)
+    publish(store, publication([("P", 1), ("Q", 2)], opened=[(1, "P"), (2, "Q")]))
+    ended = publication([("R", 3)], closed=[2], opened=[(2, "P"), (3, "R")])
+    nowhere = pa.table({"person_id": ["Q"], "into": pa.array([None], pa.string())})
+    publish(store, dataclasses.replace(ended, merged=nowhere))
+    assert [store.resolve(PersonId(x)) for x in "PQR"] == ["P", None, "R"]
+    assert store.counts()["persons"] == 2
+
+
 @pytest.mark.parametrize(
     "changes",
     [
