@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-fast check bench evaluate lock clean
+.PHONY: demo test test-fast check bench bench-peers bench-linkage bench-quality evaluate lock clean
 
 demo: $(STAMP)
 	rm -rf partnership
@@ -29,6 +29,22 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m bench
 
+# The peers live in an environment of their own; nothing of theirs is installed beside us.
+PEERS := bench/peers/.venv
+PEERS_STAMP := $(PEERS)/.installed
+bench-peers: $(PEERS_STAMP)
+
+$(PEERS_STAMP): bench/peers/requirements.lock $(STAMP)
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(PEERS)
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(PEERS)/bin/python bench/peers/requirements.lock
+	touch $(PEERS_STAMP)
+
+bench-linkage: $(PEERS_STAMP)
+	$(BIN)/python -m bench.linkage
+
+bench-quality: $(PEERS_STAMP)
+	$(BIN)/python -m bench.quality
+
 evaluate: $(STAMP)
 	$(BIN)/python -m bench.accuracy
 
@@ -36,6 +52,14 @@ evaluate: $(STAMP)
 LOCK_BEFORE ?= $(shell date -u -d '14 days ago' +%F)
 lock: $(STAMP)
 	$(BIN)/uv pip compile --exclude-newer $(LOCK_BEFORE) --generate-hashes --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
+
+# The report's tests draw in a real browser: Debian's chromium, fetched where it is missing.
+.PHONY: browser
+browser:
+	@command -v chromium >/dev/null || { \
+	  as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$as_root apt-get update -q && \
+	  $$as_root apt-get install -y -q --no-install-recommends chromium; }
 
 $(STAMP): requirements.lock requirements-uv.lock pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -166,6 +166,39 @@ def link(root: Path, full: bool, as_json: bool, purpose: str | None) -> None:
 
 
 @commonthread.command()
+@click.option("--prior", "prior_file", type=click.Path(path_type=Path, exists=True), default=None,
+              help="A model to train from in the place of the shipped one.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), default=None,
+              help="An HTML page with charts.")
+@json_option
+@purpose_option
+@click.pass_obj
+def train(
+    root: Path, prior_file: Path | None, report: Path | None, as_json: bool, purpose: str | None
+) -> None:
+    """Trains the linkage model on the records as they are; the next link is a full one."""
+    from consent.commands import Action
+    from service.access import permit, record
+    from service.model_files import load_model
+    from service.training import train_workspace
+    from service.training_summary import train_document, train_lines, train_page
+    from service.table_files import check_outputs, write_text
+    from wiring import clock
+
+    workspace = _open(root)
+    check_outputs([], [], others=[report] if report else [])
+    with workspace.exclusive(), workspace.store() as store:
+        actor = workspace.actor("train", purpose)
+        permit(actor, Action.TRAIN, store, clock)
+        prior = load_model(prior_file) if prior_file else None
+        found = train_workspace(store, workspace.settings, workspace.model_file, prior=prior)
+        record(actor, Action.TRAIN, store, clock, records=found.records)
+    if report:
+        write_text(train_page(found), report)
+    _finish(train_document(found), train_lines(found), as_json)
+
+
+@commonthread.command()
 @json_option
 @strict_option
 @purpose_option
@@ -248,8 +281,8 @@ def explain(root: Path, left: str, right: str, as_json: bool, purpose: str | Non
     """Why two records (each SOURCE/LOCAL_ID) are, or are not, one person."""
     from dataclasses import asdict
 
-    from service.linking import load_model
     from service.looking import explain_pair
+    from service.model_files import load_model
     from service.summary import explanation_lines
     from wiring import clock
 
@@ -310,25 +343,35 @@ def quarantine_list(
 
 @commonthread.command()
 @click.option("--truth", type=click.Path(path_type=Path, dir_okay=False), default=None)
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), default=None,
+              help="An HTML page with charts.")
 @json_option
 @purpose_option
 @click.pass_obj
-def evaluate(root: Path, truth: Path | None, as_json: bool, purpose: str | None) -> None:
+def evaluate(
+    root: Path, truth: Path | None, report: Path | None, as_json: bool, purpose: str | None
+) -> None:
     """The published persons against the truth (default: the workspace's truth.parquet)."""
     from dataclasses import asdict
 
     from consent.commands import Action
     from service.access import permit, record
     from service.evaluating import evaluate as run
+    from service.table_files import check_outputs, write_text
     from service.summary import evaluation_lines
     from wiring import clock
 
     workspace = _open(root)
+    check_outputs([], [], others=[report] if report else [])
     with workspace.store() as store:
         actor = workspace.actor("evaluate", purpose)
         permit(actor, Action.EVALUATE, store, clock)
         record(actor, Action.EVALUATE, store, clock)
         found = run(store, workspace.settings, truth or root / "truth.parquet")
+    if report:
+        from service.evaluation_page import evaluation_page
+
+        write_text(evaluation_page(found), report)
     if as_json:
         _print_json(asdict(found))
     else:
@@ -340,40 +383,94 @@ def evaluate(root: Path, truth: Path | None, as_json: bool, purpose: str | None)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
 @click.option("--map", "maps", multiple=True, help="field=column, or field=column+column.")
 @click.option("--identifier", "identifiers", multiple=True, help="A column of further numbers.")
+@click.option("--exact", "exact", multiple=True, help="A column of a further category.")
 @click.option("--id", "id_column", help="The column that names each record.")
 @click.option("--source", "source_column", help="The column that tells sources apart.")
 @click.option("--pairs", type=click.Path(path_type=Path, dir_okay=False), default=None)
-@click.option("--model", "model_file", type=click.Path(path_type=Path, exists=True), default=None)
+@click.option(
+    "--model",
+    "model_file",
+    type=click.Path(path_type=Path, exists=True),
+    default=None,
+    help="A frozen model: nothing is learnt from the input.",
+)
+@click.option(
+    "--prior",
+    "prior_file",
+    type=click.Path(path_type=Path, exists=True),
+    default=None,
+    help="A model to train from in the place of the shipped one; its rules are kept.",
+)
+@click.option("--save-model", type=click.Path(path_type=Path, dir_okay=False), default=None)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path, exists=True),
+    default=None,
+    help="Judged pairs to learn from: left_id, right_id, match.",
+)
+@click.option("--join-bits", type=float, default=None, help="The join threshold, in bits.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="An HTML page with charts.",
+)
+@click.option("--plan", "plan_only", is_flag=True, help="Show what blocking would cost, and stop.")
+@click.option("--threads", type=click.IntRange(1), default=None)
 @json_option
 def link_file(
     inputs: tuple[Path, ...],
     out: Path,
     maps: tuple[str, ...],
     identifiers: tuple[str, ...],
+    exact: tuple[str, ...],
     id_column: str | None,
     source_column: str | None,
     pairs: Path | None,
     model_file: Path | None,
+    prior_file: Path | None,
+    save_model: Path | None,
+    labels: Path | None,
+    join_bits: float | None,
+    report: Path | None,
+    plan_only: bool,
+    threads: int | None,
     as_json: bool,
 ) -> None:
     """Links CSV, Parquet or NDJSON files with no workspace."""
     from dataclasses import asdict
 
-    from service.link_file import link_files
-    from service.linking import load_model
-    from service.summary import link_file_lines
+    from service.link_file import Columns, Outputs, link_files, plan_files
+    from service.link_file_lines import link_file_lines, plan_lines
+    from service.model_files import load_model
 
-    report = link_files(
-        inputs,
-        out,
-        mapping=_field_map(maps),
-        identifiers=identifiers,
-        id_column=id_column,
-        source_column=source_column,
-        pairs=pairs,
-        model=load_model(model_file) if model_file else None,
-    )
-    _finish(asdict(report), link_file_lines(report, out), as_json)
+    columns = Columns(_field_map(maps), identifiers, exact, id_column, source_column)
+    model = load_model(model_file) if model_file else None
+    prior = load_model(prior_file) if prior_file else None
+    if plan_only:
+        rules = plan_files(inputs, columns, model or prior)
+        _finish([asdict(rule) for rule in rules], plan_lines(rules), as_json)
+        return
+    with _bar("linking") as bar:
+        found = link_files(
+            inputs,
+            Outputs(out, pairs, report, save_model),
+            columns,
+            model=model,
+            prior=prior,
+            join_bits=join_bits,
+            labels=labels,
+            threads=threads,
+            progress=lambda stage, done, total: bar(stage, done, total=total),
+            page=_link_page if report else None,
+        )
+    _finish(asdict(found), link_file_lines(found, out), as_json)
+
+
+def _link_page(linked: Any) -> str:
+    from service.link_report import link_report
+
+    return link_report(linked)
 
 
 def _field_map(maps: tuple[str, ...]) -> dict[str, list[str]]:

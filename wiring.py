@@ -18,7 +18,7 @@ from schemas.errors import SettingsError, WorkspaceBusy, WorkspaceMissing
 from schemas.settings import Settings
 from schemas.settings_file import parse_settings
 from service.access import Actor
-from service.linking import write_whole
+from service.model_files import write_whole
 from service.nightly import Inputs
 from service.ports import Store
 from store.keyring import KEY_FILE, KEYSTORE_FILE, FileKey, choose_key, create_keyring, open_keyring

@@ -18,6 +18,7 @@ class Action(StrEnum):
     INGEST = "ingest"
     LINK = "link"
     NIGHTLY = "nightly"
+    TRAIN = "train"
     EVALUATE = "evaluate"
     EXPLAIN = "explain"
     PERSON_SHOW = "person-show"
@@ -42,6 +43,7 @@ GRANTS: dict[Role, dict[Action, frozenset[str]]] = {
         Action.INGEST: _QUALITY,
         Action.LINK: _QUALITY,
         Action.NIGHTLY: _QUALITY,
+        Action.TRAIN: _QUALITY,
         Action.EVALUATE: _QUALITY,
         Action.EXPLAIN: _QUALITY_OR_SAFEGUARDING,
         Action.PERSON_SHOW: _QUALITY_OR_SAFEGUARDING,

@@ -20,11 +20,14 @@ def baselines(table: pa.Table, *, accept_test_numbers: bool) -> dict[str, npt.ND
     """Labels of both baselines, in the order of the table's rows."""
     features = build_features(table, accept_test_numbers=accept_test_numbers)
     n = len(features)
-    number = features.nhs
-    known = (features.given >= 0) & (features.family >= 0) & (features.birth > 0)
-    pairs = features.given.astype(np.int64) * (len(features.names) + 1) + features.family
-    names = np.unique(pairs, return_inverse=True)[1].astype(np.int64)
-    exact = np.where(known, names * 100_000_000 + features.birth, -1)
+    number = features.main("nhs_number").astype(np.int64)
+    exact = np.zeros(n, np.int64)
+    for name in ("given", "family", "birth_date"):
+        codes = features.main(name).astype(np.int64)
+        joined = np.where(
+            (exact >= 0) & (codes >= 0), exact * (codes.max(initial=0) + 1) + codes, -1
+        )
+        exact = np.where(joined >= 0, np.unique(joined, return_inverse=True)[1], -1)
     out = {}
     for name, keys in (
         ("NHS number alone", [number]),

@@ -6,71 +6,73 @@ Rules:
 - A block over the cap is cut as a whole: an explained loss, counted in `RuleReport`.
 - Memory is bounded by the chunk, not by the number of pairs.
 - A key may hold several values per record (telephones): agreeing on any of them proposes the pair.
+
+A key is written `column` (its current value), `column.part` (a part of it: `birth_date.year`),
+`column[2]` (any of its first two values), `one~other` (two values, whichever way round) or `*`
+(every record).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from linkage.features import Features
+from linkage.columns import Features, distinct
 from linkage.model import Rule
 from schemas.errors import InvalidValue
 
 Keys = npt.NDArray[np.int64]
-Pairs = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
+Groups = npt.NDArray[np.int32]
+Rows = npt.NDArray[np.int32]
+Pairs = tuple[Rows, Rows]
+
+_KEY = re.compile(r"^([\w-]+)(?:\.([\w-]+)|\[(\d)\]|~([\w-]+))?$")
+ALL = "*"
+"""The key that all records share."""
+_NEAR: dict[str, tuple[str, ...]] = {"postcode": ("address",), "address": ("postcode",)}
+"""Columns of which one fixes the other nearly."""
 
 
-def _single(values: npt.NDArray[np.integer]) -> Keys:
-    return values.astype(np.int64).reshape(len(values), 1)
+def key_columns(key: str) -> tuple[str, ...]:
+    """The columns that a key reads. Raises: InvalidValue where it is not written as a key."""
+    if key == ALL:
+        return ()
+    found = _KEY.match(key)
+    if not found:
+        raise InvalidValue(
+            f"blocking key '{key}' is not one of: column, column.part, column[2], one~other, *"
+        )
+    return tuple(name for name in (found[1], found[4]) if name)
 
 
-def _birth_year(f: Features) -> Keys:
-    return _single(np.where(f.birth > 0, f.birth // 10_000, -1))
+def blocked_columns(rule: Rule) -> frozenset[str]:
+    """Columns that pairs of this rule agree on by construction: they teach nothing about m."""
+    named = [column for key in rule.keys for column in key_columns(key)]
+    return frozenset([*named, *(near for name in named for near in _NEAR.get(name, ()))])
 
 
-def _names_either_way(f: Features) -> Keys:
-    """Given and family name, whichever way round."""
-    low, high = np.minimum(f.given, f.family), np.maximum(f.given, f.family)
-    return _single(np.where(low >= 0, low.astype(np.int64) * (len(f.names) + 1) + high, -1))
-
-
-def _families(f: Features) -> Keys:
-    return np.column_stack([f.family, f.family_other[:, :1]]).astype(np.int64)
-
-
-KEYS: dict[str, Callable[[Features], Keys]] = {
-    "nhs_number": lambda f: _single(f.nhs),
-    "birth_date": lambda f: _single(np.where(f.birth > 0, f.birth, -1)),
-    "birth_year": _birth_year,
-    "given": lambda f: _single(f.given),
-    "family": lambda f: _single(f.family),
-    "families": _families,
-    "names_either_way": _names_either_way,
-    "postcode": lambda f: f.postcode.astype(np.int64),
-    "address": lambda f: _single(f.address[:, 0]),
-    "phone": lambda f: f.phone.astype(np.int64),
-    "email": lambda f: f.email.astype(np.int64),
-    "identifier": lambda f: f.identifier.astype(np.int64),
-}
-"""Key name → (n, slots) values, -1 for none. A rule joins at most one key of several slots."""
-
-BLOCKED_FIELDS: dict[str, tuple[str, ...]] = {
-    "birth_year": ("birth_date",),
-    "families": ("family",),
-    "names_either_way": ("given", "family"),
-    "postcode": ("postcode", "address"),
-    "address": ("postcode", "address"),
-}
-"""Fields whose level a key fixes or nearly so, where not the field of the key's own name."""
-
-
-def blocked_fields(rule: Rule) -> frozenset[str]:
-    """Fields that pairs of this rule agree on by construction: they teach nothing about m."""
-    return frozenset(f for key in rule.keys for f in BLOCKED_FIELDS.get(key, (key,)))
+def _key_values(features: Features, key: str) -> Keys:
+    """(slots, n) values of a key, -1 for none."""
+    if key == ALL:
+        return np.zeros((1, len(features)), np.int64)
+    one, *two = key_columns(key)
+    found = _KEY.match(key)
+    assert found
+    if found[2]:
+        return features.part(one, found[2])[None, :].astype(np.int64)
+    codes = features.column(one).codes
+    if found[3]:
+        return codes[: int(found[3])].astype(np.int64)
+    if not two:
+        return codes[:1].astype(np.int64)
+    other = features.main(two[0])
+    low, high = np.minimum(codes[0], other), np.maximum(codes[0], other)
+    size = int(high.max(initial=0)) + 1
+    return np.where(low >= 0, low.astype(np.int64) * size + high, -1)[None, :]
 
 
 @dataclass(frozen=True)
@@ -84,67 +86,103 @@ class RuleReport:
     cut_pairs: int
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A run of members whose pairs are expanded together: the unit of work."""
+
+    rule: int
+    begin: int
+    end: int
+    pairs: int
+
+
 class Blocker:
-    """One rule's keys over all records, sorted, ready to be expanded and to be asked."""
+    """One rule's blocks over all records, ready to be expanded and to be asked.
+
+    Attributes:
+        groups: (slots, n) number of the block that each of a record's keys stands in; -1 for none,
+            for a block of one and for one that was cut.
+        proposed: how many pairs there are (several slots may propose one pair twice).
+    """
 
     def __init__(self, features: Features, rule: Rule) -> None:
         self.rule = rule
-        if not rule.keys or not set(rule.keys) <= set(KEYS):
-            raise InvalidValue(f"blocking rule '{rule.name}': keys are {', '.join(KEYS)}")
-        columns = [KEYS[name](features) for name in rule.keys]
-        if sum(column.shape[1] > 1 for column in columns) > 1:
+        if not rule.keys:
+            raise InvalidValue(f"blocking rule '{rule.name}' has no key")
+        columns = [_key_values(features, key) for key in rule.keys]
+        if sum(len(column) > 1 for column in columns) > 1:
             raise InvalidValue(f"blocking rule '{rule.name}': two of its keys hold several values")
         keys = _joined(columns)
-        n, slots = keys.shape
-        flat = keys.reshape(-1)
-        order = np.argsort(flat, kind="stable")
-        order = order[np.searchsorted(flat[order], 0) :]
-        sizes = _group_sizes(flat[order])
+        slots, n = keys.shape
+        order, sizes = _sorted_groups(keys.reshape(-1))
         cut = sizes > rule.cap
         self.cut_blocks = int(cut.sum())
-        self.cut_pairs = int((sizes[cut].astype(np.int64) * (sizes[cut] - 1) // 2).sum())
-        cut_rows = np.repeat(cut, sizes)
-        flat = flat.copy()
-        flat[order[cut_rows]] = -1
-        self.keys = flat.reshape(n, slots)
-        self._members = (order[~cut_rows] // slots).astype(np.int32)
-        self._slots = (order[~cut_rows] % slots).astype(np.int8)
-        kept = sizes[~cut]
-        self._after = _after(kept)
-        self.proposed = int(self._after.sum())
+        self.cut_pairs = int((sizes[cut] * (sizes[cut] - 1) // 2).sum())
+        live = (sizes > 1) & ~cut
+        members = order[np.repeat(live, sizes)]
+        kept = sizes[live]
+        groups = np.full(slots * n, -1, np.int32)
+        groups[members] = np.repeat(np.arange(len(kept), dtype=np.int32), kept)
+        self.groups = groups.reshape(slots, n)
+        self._members = (members % max(n, 1)).astype(np.int32)
+        self._slots = (members // max(n, 1)).astype(np.int8) if slots > 1 else None
+        self._ends: npt.NDArray[np.int64] = np.repeat(np.cumsum(kept), kept).astype(np.int64)
+        self._total: npt.NDArray[np.int64] = np.cumsum(self._ends - np.arange(len(members)) - 1)
+        self.proposed = int(self._total[-1]) if len(members) else 0
 
     def agrees(
         self, left: npt.NDArray[np.int32], right: npt.NDArray[np.int32]
     ) -> npt.NDArray[np.bool_]:
         """Whether this rule proposes each pair."""
-        slots = self.keys.shape[1]
         out = np.zeros(len(left), bool)
-        for a in range(slots):
-            key = self.keys[left, a]
-            for b in range(slots):
-                out |= (key >= 0) & (key == self.keys[right, b])
+        rights = [groups[right] for groups in self.groups]
+        for groups in self.groups:
+            a = groups[left]
+            for b in rights:
+                out |= (a >= 0) & (a == b)
         return out
 
-    def pairs(self, chunk: int) -> Iterator[Pairs]:
-        """All pairs of the rule, left < right, each once, in chunks of about `chunk`."""
-        total = np.cumsum(self._after)
-        begin = 0
-        while begin < len(total):
-            done = total[begin - 1] if begin else 0
-            end = max(int(np.searchsorted(total, done + chunk, side="right")), begin + 1)
-            counts = self._after[begin:end]
-            first = np.repeat(np.arange(begin, end), counts)
-            offset = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
-            second = first + 1 + offset
-            yield self._distinct(first, second)
-            begin = end
+    def pieces(self, index: int, chunk: int) -> Iterator[Piece]:
+        """The rule's pairs in runs of about `chunk`."""
+        begin, done = 0, 0
+        while begin < len(self._total):
+            end = max(int(np.searchsorted(self._total, done + chunk, side="right")), begin + 1)
+            total = int(self._total[end - 1])
+            if total > done:
+                yield Piece(index, begin, end, total - done)
+            begin, done = end, total
 
-    def _distinct(self, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Pairs:
+    def sample(self, size: int) -> Pairs:
+        """About `size` of the rule's pairs, one from each stretch; all where there are fewer.
+
+        Which one of a stretch is drawn by lot, always the same: at even steps the numbering of
+        pairs can keep step with the order of records.
+        """
+        step = max(1, -(-self.proposed // size))
+        wanted: npt.NDArray[np.int64] = np.arange(0, self.proposed, step, dtype=np.int64)
+        if step > 1:
+            wanted = wanted + np.random.default_rng(size).integers(0, step, len(wanted))
+            wanted = wanted[wanted < self.proposed]
+        first = np.searchsorted(self._total, wanted, side="right")
+        second = self._ends[first] - (self._total[first] - wanted)
+        return self._pairs(first, second)
+
+    def expand(self, begin: int, end: int) -> Pairs:
+        """The pairs of a run of members, left < right, each once in the whole rule."""
+        places = np.arange(begin, end)
+        counts = self._ends[begin:end] - places - 1
+        first = np.repeat(places, counts)
+        second = np.arange(1, len(first) + 1) + np.repeat(
+            places - (np.cumsum(counts) - counts), counts
+        )
+        return self._pairs(first, second)
+
+    def _pairs(self, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Pairs:
+        """The pairs that stand at two places each, but those met before in other slots."""
         a, b = self._members[first], self._members[second]
-        if self.keys.shape[1] == 1:
-            return np.minimum(a, b), np.maximum(a, b)
-        keep = (a != b) & ~self._met_before(a, b, self._slots[first], self._slots[second])
-        a, b = a[keep], b[keep]
+        if self._slots is not None:
+            keep = (a != b) & ~self._met_before(a, b, self._slots[first], self._slots[second])
+            a, b = a[keep], b[keep]
         return np.minimum(a, b), np.maximum(a, b)
 
     def _met_before(
@@ -155,58 +193,56 @@ class Blocker:
         b_slot: npt.NDArray[np.int8],
     ) -> npt.NDArray[np.bool_]:
         """Whether the pair also agrees in an earlier combination of slots."""
-        slots = self.keys.shape[1]
+        slots = len(self.groups)
         here = a_slot.astype(np.int16) * slots + b_slot
         before = np.zeros(len(a), bool)
         for i in range(slots):
             for j in range(slots):
-                same = (self.keys[a, i] >= 0) & (self.keys[a, i] == self.keys[b, j])
-                before |= same & (i * slots + j < here)
+                of_a = self.groups[i][a]
+                before |= (of_a >= 0) & (of_a == self.groups[j][b]) & (i * slots + j < here)
         return before
 
 
-def _after(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """For each member in sorted order, how many members of its group come after it."""
-    if not len(sizes):
-        return np.zeros(0, np.int64)
-    ends = np.repeat(np.cumsum(sizes), sizes)
-    return ends - np.arange(int(sizes.sum())) - 1
-
-
-def _group_sizes(keys: Keys) -> npt.NDArray[np.int64]:
-    """Sizes of the runs of equal keys in a sorted array."""
-    if not len(keys):
-        return np.zeros(0, np.int64)
-    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    return np.diff(np.append(starts, len(keys)))
+def _sorted_groups(
+    keys: Keys,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Places of the keys that are not missing, in order of key and place, and the sizes of the
+    runs of equal keys."""
+    places = np.flatnonzero(keys >= 0)
+    present = keys[places]
+    bits = len(keys).bit_length()
+    if int(present.max(initial=0)) >= 2 ** (62 - bits):
+        present = distinct(present)[1].astype(np.int64)
+    # One sort of plain integers: the key in the upper bits, the place in the lower.
+    packed = np.sort((present << bits) | places)
+    ordered = packed >> bits
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    sizes = np.diff(np.append(starts, len(ordered))) if len(ordered) else np.zeros(0, np.int64)
+    return packed & ((1 << bits) - 1), sizes
 
 
 def _joined(columns: Sequence[Keys]) -> Keys:
     """Several keys as one, -1 where any is missing. At most one of them has several slots."""
     out = columns[0]
     for column in columns[1:]:
-        low = int(column.max(initial=0)) + 1
-        if int(out.max(initial=0)) > (2**62) // low:
-            out = _dense(out)
-        out = np.where((out >= 0) & (column >= 0), out * low + column, -1)
+        size = int(column.max(initial=0)) + 1
+        if int(out.max(initial=0)) >= 2**62 // size:
+            out = np.where(out >= 0, distinct(out.reshape(-1))[1].reshape(out.shape), -1)
+        out = np.where((out >= 0) & (column >= 0), out * size + column, -1)
     return out
 
 
-def _dense(keys: Keys) -> Keys:
-    values, codes = np.unique(keys, return_inverse=True)
-    return codes.reshape(keys.shape).astype(np.int64) - int(len(values) > 0 and values[0] < 0)
+def candidate_pairs(blockers: Sequence[Blocker], piece: Piece) -> Pairs:
+    """The pairs of a piece that no earlier rule proposes."""
+    left, right = blockers[piece.rule].expand(piece.begin, piece.end)
+    keep = np.ones(len(left), bool)
+    for earlier in blockers[: piece.rule]:
+        if earlier.proposed:
+            keep &= ~earlier.agrees(left, right)
+    return left[keep], right[keep]
 
 
-def candidate_pairs(
-    blockers: Sequence[Blocker], chunk: int
-) -> Iterator[tuple[int, npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
-    """Every pair that any rule proposes, once, with the index of the rule it is credited to."""
+def pieces(blockers: Sequence[Blocker], chunk: int) -> Iterator[Piece]:
+    """All the work, rule by rule, in pieces of about `chunk` pairs."""
     for index, blocker in enumerate(blockers):
-        for left, right in blocker.pairs(chunk):
-            keep = np.ones(len(left), bool)
-            for earlier in blockers[:index]:
-                keep &= ~earlier.agrees(left, right)
-            if keep.all():
-                yield index, left, right
-            elif keep.any():
-                yield index, left[keep], right[keep]
+        yield from blocker.pieces(index, chunk)

@@ -3,11 +3,12 @@
 Rules:
 - Candidates for one person are the connected components of edges at or above the join threshold
   and must-links; nothing outside a component decides what happens in it.
-- A component of two is one person. In a larger one *every* pair is scored, also those that no
-  blocking rule proposed: if none speaks against the whole (`AGAINST`), it is one person.
+- A component whose records are all joined to one another is one person. In any other one *every*
+  pair is scored, also those that no blocking rule proposed: if none speaks against the whole
+  (`AGAINST`), it is one person. A pair that has little to compare speaks neither way.
 - Otherwise it is contested: groups between which a join edge stands are joined greedily, best
-  first, by the average over all cross pairs, and never across a forbidden pair; so one weak bridge
-  does not glue two strong persons, and nothing is joined that no edge would join.
+  first, by the average over the cross pairs that speak, and never across a forbidden pair; so one
+  weak bridge does not glue two strong persons, and nothing is joined that no edge would join.
 - What fits two persons about equally well who must not be joined (an initial that could be
   either twin's) goes to neither: the pair is not joined on the toss of a coin.
 - What was kept apart against an edge at or above the join threshold becomes a review task.
@@ -16,8 +17,10 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,17 +29,39 @@ from scipy.sparse.csgraph import connected_components
 
 Rows = npt.NDArray[np.int32]
 Bits = npt.NDArray[np.float64]
-Scorer = Callable[[Rows, Rows], tuple[Bits, npt.NDArray[np.uint8]]]
-"""Pairs → bits, and 0 or the number of the guard that forbids."""
+Guards = npt.NDArray[np.uint8]
+
+
+class PairScores(Protocol):
+    """What clustering asks of scored pairs: match weight, the sum of what fields say against the
+    pair (bits, at most 0), and 0 or the number of the guard that forbids it."""
+
+    @property
+    def bits(self) -> Bits: ...
+    @property
+    def conflict(self) -> Bits: ...
+    @property
+    def guard(self) -> Guards: ...
+
+
+class Scorer(Protocol):
+    """Scores any pairs of rows."""
+
+    def score(self, left: Rows, right: Rows) -> PairScores: ...
+
 
 AGAINST = -3.0
 """Bits at which a pair inside a component speaks against it (odds of eight to one)."""
+SILENT = -1.0
+"""A pair below the join threshold whose fields say no more than this against it has no vote."""
 LARGEST = 400
 """A component with more records than this is taken apart at its weakest edges first."""
 MARGIN = 5.0
 """A record that fits two persons who cannot be one, within so many bits, is given to neither."""
 CLIP = 20.0
 """In averages a pair counts for at most this many bits either way."""
+BATCH = 500_000
+"""Pairs scored at a time."""
 
 
 @dataclass(frozen=True)
@@ -51,36 +76,34 @@ class Clusters:
     """
 
     label: Rows
-    contested: tuple[Rows, Rows, Bits, npt.NDArray[np.uint8]]
+    contested: tuple[Rows, Rows, Bits, Guards]
     components: int
     disputed: int
 
 
-def cluster(
-    n: int, left: Rows, right: Rows, bits: Bits, guard: npt.NDArray[np.uint8], scorer: Scorer
-) -> Clusters:
+def cluster(n: int, left: Rows, right: Rows, bits: Bits, guard: Guards, scorer: Scorer) -> Clusters:
     """The partition of n rows by the given join edges.
 
     Args:
-        left, right: edges at or above the join threshold, and must-links.
+        left, right: edges at or above the join threshold, and must-links; each pair once.
         bits: their match weight; infinite for must-links.
         guard: 0, or the number of the guard that forbids the pair.
-        scorer: scores any pairs of rows.
     """
     allowed = guard == 0
     component = _small_components(n, left[allowed], right[allowed], bits[allowed])
     sizes = np.bincount(component, minlength=n)
-    large = np.flatnonzero(sizes > 2).astype(np.int32)
-    members = _members(component, large)
-    disputed = _disputed(members, scorer)
-    label = component.copy()
     inside = allowed & (component[left] == component[right])
+    edges = np.bincount(component[left[inside]], minlength=n)
+    incomplete = np.flatnonzero((sizes > 2) & (edges < sizes * (sizes - 1) // 2))
+    label = component.copy()
     joins = _Joins.of(component, left[inside], right[inside], bits[inside])
-    for rows in disputed:
-        label[rows] = _greedy(rows, joins.within(rows, int(component[rows[0]])), scorer)
+    disputed = 0
+    for group in _disputed(component, sizes, incomplete, scorer):
+        disputed += 1
+        label[group.rows] = _greedy(group, joins.within(group.rows, int(component[group.rows[0]])))
     apart = label[left] != label[right]
     contested = (left[apart], right[apart], bits[apart], guard[apart])
-    return Clusters(label, contested, len(large), len(disputed))
+    return Clusters(label, contested, int((sizes > 2).sum()), disputed)
 
 
 def _small_components(n: int, left: Rows, right: Rows, bits: Bits) -> Rows:
@@ -104,130 +127,173 @@ def _components(n: int, left: Rows, right: Rows) -> Rows:
     """(n,) for each row the smallest row of its connected component."""
     graph = coo_matrix((np.ones(len(left), np.int8), (left, right)), shape=(n, n))
     _, labels = connected_components(graph, directed=False)
-    smallest = np.full(n, n, np.int32)
-    np.minimum.at(smallest, labels, np.arange(n, dtype=np.int32))
+    # Of several rows written to one place the last remains: the smallest.
+    smallest = np.zeros(n, np.int32)
+    smallest[labels[::-1]] = np.arange(n - 1, -1, -1, dtype=np.int32)
     return smallest[labels]
 
 
-def _members(component: Rows, wanted: Rows) -> list[Rows]:
-    """The rows of each wanted component, ascending."""
-    order = np.argsort(component, kind="stable").astype(np.int32)
-    ordered = component[order]
-    starts = np.searchsorted(ordered, wanted, side="left")
-    ends = np.searchsorted(ordered, wanted, side="right")
-    return [order[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+@dataclass(frozen=True)
+class _Group:
+    """The rows of one contested component, ascending, and the scores of all its pairs, in the
+    order of `np.triu_indices`."""
+
+    rows: Rows
+    bits: Bits
+    conflict: Bits
+    guard: Guards
 
 
-def _all_pairs(groups: list[Rows]) -> tuple[Rows, Rows, npt.NDArray[np.int64]]:
-    """Every pair within each group, and the group's number."""
-    left, right, owner = [], [], []
-    for number, rows in enumerate(groups):
-        a, b = np.triu_indices(len(rows), 1)
-        left.append(rows[a])
-        right.append(rows[b])
-        owner.append(np.full(len(a), number))
-    if not groups:
-        empty = np.zeros(0, np.int32)
-        return empty, empty, np.zeros(0, np.int64)
-    return np.concatenate(left), np.concatenate(right), np.concatenate(owner)
+def _disputed(
+    component: Rows,
+    sizes: npt.NDArray[np.int64],
+    wanted: npt.NDArray[np.int64],
+    scorer: Scorer,
+) -> Iterator[_Group]:
+    """The wanted components in which some pair speaks against the whole."""
+    chosen = np.zeros(len(component), bool)
+    chosen[wanted] = True
+    rows = np.flatnonzero(chosen[component]).astype(np.int32)
+    rows = rows[np.argsort(component[rows], kind="stable")]
+    ends = np.cumsum(sizes[wanted])
+    pairs = np.cumsum(sizes[wanted] * (sizes[wanted] - 1) // 2)
+    begin = 0
+    while begin < len(wanted):
+        done = int(pairs[begin - 1]) if begin else 0
+        end = max(int(np.searchsorted(pairs, done + BATCH, side="right")), begin + 1)
+        first = int(ends[begin - 1]) if begin else 0
+        yield from _disputed_in(rows[first : ends[end - 1]], sizes[wanted[begin:end]], scorer)
+        begin = end
 
 
-def _disputed(members: list[Rows], scorer: Scorer) -> list[Rows]:
-    """The components in which some pair speaks against the whole."""
-    out = []
-    for batch in _batches(members, 500_000):
-        left, right, owner = _all_pairs(batch)
-        bits, guard = scorer(left, right)
-        against = np.zeros(len(batch), bool)
-        against[owner[(bits < AGAINST) | (guard > 0)]] = True
-        out += [rows for rows, bad in zip(batch, against.tolist(), strict=True) if bad]
-    return out
-
-
-def _batches(groups: list[Rows], pairs: int) -> list[list[Rows]]:
-    """Groups in runs of about `pairs` pairs."""
-    out: list[list[Rows]] = []
-    total = pairs + 1
-    for rows in groups:
-        if total > pairs:
-            out.append([])
-            total = 0
-        out[-1].append(rows)
-        total += len(rows) * (len(rows) - 1) // 2
-    return out
+def _disputed_in(rows: Rows, sizes: npt.NDArray[np.int64], scorer: Scorer) -> Iterator[_Group]:
+    """As `_disputed`, for one batch of components that stand one after the other in `rows`."""
+    ends = np.cumsum(sizes)
+    place = np.arange(len(rows))
+    counts = np.repeat(ends, sizes) - place - 1
+    first = np.repeat(place, counts)
+    second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
+    owner = np.repeat(np.arange(len(sizes)), sizes * (sizes - 1) // 2)
+    scored = scorer.score(rows[first], rows[second])
+    speaks = (scored.bits < AGAINST) & (scored.conflict < AGAINST)
+    against = np.zeros(len(sizes), bool)
+    against[owner[speaks | (scored.guard > 0)]] = True
+    pair_ends = np.cumsum(sizes * (sizes - 1) // 2)
+    for number in np.flatnonzero(against).tolist():
+        of = slice(int(ends[number] - sizes[number]), int(ends[number]))
+        size = int(sizes[number])
+        run = slice(int(pair_ends[number]) - size * (size - 1) // 2, int(pair_ends[number]))
+        yield _Group(rows[of], scored.bits[run], scored.conflict[run], scored.guard[run])
 
 
 @dataclass(frozen=True)
 class _Joins:
-    """The allowed join edges, by component: `starts` gives each component's run of edges."""
+    """The allowed join edges, by component: c has those from starts[c] to starts[c + 1]."""
 
-    component: Rows
+    starts: npt.NDArray[np.int64]
     left: Rows
     right: Rows
     bits: Bits
 
     @staticmethod
     def of(component: Rows, left: Rows, right: Rows, bits: Bits) -> _Joins:
-        order = np.argsort(component[left], kind="stable")
-        return _Joins(component[left][order], left[order], right[order], bits[order])
+        of_edge = component[left]
+        order = np.argsort(of_edge, kind="stable")
+        counts = np.bincount(of_edge, minlength=len(component))
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        return _Joins(starts, left[order], right[order], bits[order])
 
     def within(self, rows: Rows, component: int) -> tuple[Rows, Rows, Bits]:
         """The component's edges, as places in its ascending rows."""
-        run = slice(*np.searchsorted(self.component, [component, component + 1]))
-        places = [
-            np.searchsorted(rows, side[run]).astype(np.int32) for side in (self.left, self.right)
-        ]
-        return places[0], places[1], self.bits[run]
+        run = slice(int(self.starts[component]), int(self.starts[component + 1]))
+        left, right = (np.searchsorted(rows, side[run]) for side in (self.left, self.right))
+        return left.astype(np.int32), right.astype(np.int32), self.bits[run]
 
 
-def _greedy(rows: Rows, joins: tuple[Rows, Rows, Bits], scorer: Scorer) -> Rows:
+@dataclass(slots=True)
+class _Link:
+    """What stands between two groups: sum and number of votes, forbidden pairs, join edges."""
+
+    weight: float
+    votes: float
+    barred: int
+    strong: int
+
+    @property
+    def average(self) -> float:
+        """Bits by which the two would be joined; minus infinity where they may not be."""
+        if self.barred or not self.strong:
+            return -np.inf
+        return self.weight / max(self.votes, 1.0)
+
+
+_Links = list[dict[int, _Link]]
+
+
+def _greedy(group: _Group, joins: tuple[Rows, Rows, Bits]) -> Rows:
     """Labels for the rows of one contested component: best average first, no forbidden pair, and
-    only groups between which some edge joins."""
-    size = len(rows)
-    a, b = np.triu_indices(size, 1)
-    score, guard = scorer(rows[a], rows[b])
-    weight, barred, strong = np.zeros((size, size)), np.zeros((size, size)), np.zeros((size, size))
-    weight[a, b] = weight[b, a] = np.clip(score, -CLIP, CLIP)
-    barred[a, b] = barred[b, a] = guard > 0
-    left, right, bits = joins
-    strong[left, right] = strong[right, left] = 1
-    declared = np.isinf(bits)
-    for from_, to in ((left[declared], right[declared]), (right[declared], left[declared])):
-        weight[from_, to] = CLIP * size
-    group = np.arange(size)
-    alive = np.ones(size, bool)
-    count = np.ones(size)
-    while True:
-        average = np.where((barred == 0) & (strong > 0), weight / np.outer(count, count), -np.inf)
-        average[~alive] = -np.inf
-        average[np.tril_indices(size)] = -np.inf
-        one, two = np.unravel_index(int(np.argmax(average)), average.shape)
-        if not average[one, two] > 0:
-            return rows[group]
-        rivals = _rivals(int(one), int(two), average, barred)
+    only groups between which some edge joins. Of equal averages the smallest rows come first."""
+    size = len(group.rows)
+    links = _links(group, joins)
+    queue = [(-link.average, a, b) for a in range(size) for b, link in links[a].items() if a < b]
+    queue = [entry for entry in queue if entry[0] < 0]
+    heapify(queue)
+    member = list(range(size))
+    while queue:
+        best, one, two = heappop(queue)
+        found = links[one].get(two) if links[one] else None
+        if found is None or -found.average != best:
+            continue  # superseded
+        rivals = _rivals(one, two, links)
         if rivals:
             for here, there in rivals:
-                strong[here, there] = strong[there, here] = 0
+                links[here][there].strong = 0
             continue
-        for matrix in (weight, barred, strong):
-            matrix[one] += matrix[two]
-            matrix[:, one] += matrix[:, two]
-            matrix[two] = matrix[:, two] = 0
-        count[one] += count[two]
-        alive[two] = False
-        group[group == two] = one
+        del links[one][two], links[two][one]
+        for third, link in links[two].items():
+            into = links[one][third]
+            into.weight += link.weight
+            into.votes += link.votes
+            into.barred += link.barred
+            into.strong += link.strong
+            del links[third][two]
+            if into.average > 0:
+                heappush(queue, (-into.average, min(one, third), max(one, third)))
+        links[two] = {}
+        member = [one if group_of == two else group_of for group_of in member]
+    return group.rows[member]
 
 
-def _rivals(one: int, two: int, average: Bits, barred: Bits) -> list[tuple[int, int]]:
+def _links(group: _Group, joins: tuple[Rows, Rows, Bits]) -> _Links:
+    """For each row its links to all others; the two of a pair share one."""
+    size = len(group.rows)
+    for_it = group.bits > 0
+    against = ~for_it & (group.conflict < SILENT)
+    vote = np.where(for_it, group.bits, np.where(against, group.conflict, 0.0))
+    columns = (np.clip(vote, -CLIP, CLIP), (for_it | against).astype(float), group.guard > 0)
+    cells = zip(*np.triu_indices(size, 1), *columns, strict=True)
+    links: _Links = [{} for _ in range(size)]
+    for a, b, weight, votes, barred in cells:
+        links[a][int(b)] = links[b][int(a)] = _Link(float(weight), float(votes), int(barred), 0)
+    for a, b, bits in zip(*(column.tolist() for column in joins), strict=True):
+        link = links[a][b]
+        link.strong = 1
+        if bits == np.inf:
+            link.weight, link.votes = CLIP * size, 1.0
+    return links
+
+
+def _rivals(one: int, two: int, links: _Links) -> list[tuple[int, int]]:
     """The joins that contend with the join of two groups, it included; [] where none does.
 
     A third group contends that could join one of the two nearly as well (`MARGIN`) and is barred
     from the other.
     """
-    both_ways = np.maximum(average, average.T)
-    found: list[tuple[int, int]] = []
-    for here, there in ((one, two), (two, one)):
-        near = both_ways[here] > max(average[one, two] - MARGIN, 0.0)
-        contending = np.flatnonzero(near & (barred[there] > 0))
-        found += [(here, int(third)) for third in contending]
+    near = max(links[one][two].average - MARGIN, 0.0)
+    found = [
+        (here, third)
+        for here, there in ((one, two), (two, one))
+        for third, link in links[here].items()
+        if third != there and link.average > near and links[there][third].barred
+    ]
     return [(one, two), *found] if found else []

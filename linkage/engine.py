@@ -1,17 +1,19 @@
-"""The engine: records and a model in, a partition out. A pure function, in bounded chunks.
+"""The engine: records and a model in, a partition out. A pure function, in bounded pieces.
 
     partition = f(records, model, decisions)
 
 Rules:
 - The result depends on the records' content, the model and the decisions; not on row order, thread
-  count or chunk size.
-- Threads work on chunks of pairs; their results are used in the order of the chunks.
-- Only pairs at or above the review threshold, and forbidden pairs above it, outlive their chunk.
+  count or size of the pieces.
+- Threads work on pieces of blocking rules: expand, credit, compare, score. Their results are put
+  together in one order.
+- Only pairs at or above the review threshold outlive their piece.
 """
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,19 +22,22 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linkage.blocking import Blocker, RuleReport, candidate_pairs
+from linkage.blocking import Blocker, Piece, RuleReport, candidate_pairs, pieces
 from linkage.cluster import Clusters, cluster
-from linkage.compare import FIELDS, Levels, Rows, compare, pack
-from linkage.features import Features, build_features
+from linkage.columns import Features
+from linkage.comparators import Rows
+from linkage.compare import Levels
+from linkage.features import build_features
 from linkage.guards import GUARDS, forbidden
 from linkage.model import Model
-from linkage.score import Bits, NameFrequencies, kind_bits, match_bits, weights_of
+from linkage.score import Bits, Scorer
 
 CHUNK = 250_000
 """Pairs scored at a time."""
 
 Progress = Callable[[str, int, int], None]
 """Told of stage, done, total (pairs)."""
+MustLinks = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Partition:
         tasks: table as `edges` with `reason`: pairs a person should look at.
         rules: what each blocking rule did.
         compared: how many pairs were compared.
-        histogram: (bin edges in bits, counts) of all compared pairs.
+        histogram: (edges of bins in bits, counts) of the pairs of `edges`, forbidden ones included.
         stats: further counts for reports.
     """
 
@@ -67,35 +72,6 @@ class Partition:
     compared: int
     histogram: tuple[Bits, npt.NDArray[np.int64]]
     stats: dict[str, int] = field(default_factory=dict)
-
-
-class Scorer:
-    """Scores pairs of the features' rows under one model."""
-
-    def __init__(self, features: Features, model: Model) -> None:
-        self.features, self.model = features, model
-        self._weights = weights_of(model)
-        self._names = NameFrequencies(features, model)
-
-    def levels(self, left: Rows, right: Rows) -> Levels:
-        """(fields, pairs) levels."""
-        return compare(self.features, left, right)
-
-    def score(self, left: Rows, right: Rows) -> tuple[Bits, Levels]:
-        """Match weight in bits, and 0 or the number of the guard that forbids."""
-        levels = self.levels(left, right)
-        patterns, inverse = np.unique(pack(levels), return_index=True, return_inverse=True)[1:]
-        match, relative, stranger = kind_bits(self._weights, levels[:, patterns])
-        named = stranger[inverse] + self._names.stranger_bits(self.features, left, levels)
-        bits = match_bits(match[inverse], relative[inverse], named)
-        return bits, forbidden(self.features, left, right, levels)
-
-    def field_bits(self, left: Rows, right: Rows) -> dict[str, Bits]:
-        """Per field log2 m/u of each pair, 0 where missing. They do not add up to the match
-        weight where relatives are the likelier alternative (linkage/model.py)."""
-        gains = self._weights.m - self._weights.u
-        levels = self.levels(left, right)
-        return {name: gains[row, levels[row]] for row, name in enumerate(FIELDS)}
 
 
 _BINS = np.arange(-60.0, 61.0, 1.0)
@@ -109,7 +85,7 @@ def link(
     review_bits: float,
     keeps_apart: Collection[str] = (),
     accept_test_numbers: bool = False,
-    must_links: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = None,
+    must_links: MustLinks | None = None,
     threads: int | None = None,
     chunk: int = CHUNK,
     progress: Progress | None = None,
@@ -117,69 +93,110 @@ def link(
     """Links the records of a table.
 
     Args:
-        table: `source` string, `founder` binary (a stable key, unique per record) and
+        table: `source` string, `founder` (a stable key, unique per record) and columns of
             `schemas.columns.MATCH_SCHEMA`.
         join_bits, review_bits: thresholds of match weight.
         must_links: pairs of input rows that a person or a source declared to be one.
-        threads: how many chunks are scored at once; None takes the machine's cores.
+        threads: how many pieces are scored at once; None takes the machine's cores.
     """
     features = build_features(
-        table, keeps_apart=keeps_apart, accept_test_numbers=accept_test_numbers
+        table,
+        keeps_apart=keeps_apart,
+        accept_test_numbers=accept_test_numbers,
+        extra=model.columns,
     )
+    return link_features(
+        features,
+        model,
+        join_bits=join_bits,
+        review_bits=review_bits,
+        must_links=must_links,
+        threads=threads,
+        chunk=chunk,
+        progress=progress,
+    )
+
+
+def link_features(
+    features: Features,
+    model: Model,
+    *,
+    join_bits: float,
+    review_bits: float,
+    must_links: MustLinks | None = None,
+    threads: int | None = None,
+    chunk: int = CHUNK,
+    progress: Progress | None = None,
+    blockers: list[Blocker] | None = None,
+) -> Partition:
+    """As `link`, of records whose features are at hand.
+
+    Args:
+        blockers: the model's rules over these features, where they are at hand; they are let go
+            when their pairs are compared.
+    """
     scorer = Scorer(features, model)
-    blockers = [Blocker(features, rule) for rule in model.rules]
+    blockers = block(features, model, threads) if blockers is None else blockers
     credited = np.zeros(len(blockers), np.int64)
-    counts = np.zeros(len(_BINS) + 1, np.int64)
     kept: list[Edges] = []
-    compared = 0
     total = sum(b.proposed for b in blockers)
-    for rule, edges, bits in _scored(scorer, blockers, review_bits, threads, chunk):
-        credited[rule] += len(bits)
-        compared += len(bits)
-        counts += np.bincount(np.digitize(bits, _BINS), minlength=len(counts))
+    done = 0
+    floor = min(review_bits, join_bits)
+    for piece, compared, edges in _scored(scorer, blockers, floor, threads, chunk):
+        credited[piece.rule] += compared
+        done += piece.pairs
         kept.append(edges)
         if progress:
-            progress("compare", compared, total)
-    edges = _gathered(kept)
-    linked = _with_must_links(features, edges, join_bits, must_links)
-    clusters = cluster(
-        len(features), linked.left, linked.right, linked.bits, linked.guard, scorer.score
-    )
+            progress("compare", done, total)
     reports = tuple(
         RuleReport(b.rule.name, b.proposed, int(credited[i]), b.cut_blocks, b.cut_pairs)
         for i, b in enumerate(blockers)
     )
+    blockers.clear()
+    edges = _gathered(kept)
+    linked = _with_must_links(scorer, edges, join_bits, must_links)
+    clusters = cluster(len(features), linked.left, linked.right, linked.bits, linked.guard, scorer)
+    counts = np.bincount(np.digitize(edges.bits, _BINS), minlength=len(_BINS) + 1)
     return Partition(
         label=_labels(features, clusters),
         edges=_edge_table(features, edges),
         tasks=_tasks(features, edges, clusters, join_bits),
         rules=reports,
-        compared=compared,
+        compared=int(credited.sum()),
         histogram=(_BINS, counts),
         stats={"components_over_two": clusters.components, "contested": clusters.disputed},
     )
 
 
-def _scored(
-    scorer: Scorer, blockers: list[Blocker], review_bits: float, threads: int | None, chunk: int
-) -> Iterator[tuple[int, Edges, Bits]]:
-    """Chunks of pairs, scored on several threads, in order."""
+def block(features: Features, model: Model, threads: int | None = None) -> list[Blocker]:
+    """The blocks of every rule of the model."""
+    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        return list(pool.map(lambda rule: Blocker(features, rule), model.rules))
 
-    def work(left: Rows, right: Rows) -> tuple[Edges, Bits]:
-        bits, guard = scorer.score(left, right)
-        keep = bits >= review_bits
-        return Edges(left[keep], right[keep], bits[keep], guard[keep]), bits
+
+def _scored(
+    scorer: Scorer, blockers: list[Blocker], floor: float, threads: int | None, chunk: int
+) -> Iterator[tuple[Piece, int, Edges]]:
+    """Pieces of pairs, scored on several threads: how many were compared, what reached the floor.
+
+    In order of the pieces: what is put together from them is the same whatever the threads.
+    """
+
+    def work(piece: Piece) -> tuple[Piece, int, Edges]:
+        left, right = candidate_pairs(blockers, piece)
+        scored = scorer.score(left, right, floor)
+        keep = scored.keep
+        return piece, len(left), Edges(left[keep], right[keep], scored.bits, scored.guard)
 
     workers = threads or os.cpu_count() or 1
-    waiting: list[tuple[int, Future[tuple[Edges, Bits]]]] = []
+    waiting: deque[Future[tuple[Piece, int, Edges]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
-        for rule, left, right in candidate_pairs(blockers, chunk):
-            waiting.append((rule, pool.submit(work, left, right)))
-            if len(waiting) > workers:
-                first, future = waiting.pop(0)
-                yield first, *future.result()
-        for first, future in waiting:
-            yield first, *future.result()
+        for piece in pieces(blockers, chunk):
+            waiting.append(pool.submit(work, piece))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _gathered(kept: list[Edges]) -> Edges:
@@ -189,7 +206,7 @@ def _gathered(kept: list[Edges]) -> Edges:
         return Edges(empty, empty, np.zeros(0), np.zeros(0, np.uint8))
     left = np.concatenate([e.left for e in kept])
     right = np.concatenate([e.right for e in kept])
-    order = np.lexsort((right, left))
+    order = np.argsort(left.astype(np.int64) << 32 | right)
     return Edges(
         left[order],
         right[order],
@@ -199,12 +216,10 @@ def _gathered(kept: list[Edges]) -> Edges:
 
 
 def _with_must_links(
-    features: Features,
-    edges: Edges,
-    join_bits: float,
-    must_links: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None,
+    scorer: Scorer, edges: Edges, join_bits: float, must_links: MustLinks | None
 ) -> Edges:
     """The edges that join, and the declared ones with infinite weight."""
+    features = scorer.features
     join = edges.bits >= join_bits
     left, right = edges.left[join], edges.right[join]
     bits, guard = edges.bits[join], edges.guard[join]
@@ -219,12 +234,14 @@ def _with_must_links(
     # A declared pair stands once, however it also scored.
     keep = ~np.isin(left.astype(np.int64) * n + right, declared)
     left, right, bits, guard = left[keep], right[keep], bits[keep], guard[keep]
-    levels = compare(features, low, high)
+    levels = scorer.levels(low, high)
     return Edges(
         np.concatenate([left, low]),
         np.concatenate([right, high]),
         np.concatenate([bits, np.full(len(low), np.inf)]),
-        np.concatenate([guard, forbidden(features, low, high, levels, declared=True)]),
+        np.concatenate(
+            [guard, forbidden(features, scorer.model, low, high, levels, declared=True)]
+        ),
     )
 
 

@@ -13,27 +13,48 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from linkage.compare import FIELDS, LEVELS, Bools, Levels, Rows
-from linkage.features import Features
+from linkage.columns import Features
+from linkage.comparators import Bools, Rows
+from linkage.compare import Levels
+from linkage.model import Model
 
 
 class _Pairs:
     """The pairs at hand, with their levels by name."""
 
-    def __init__(self, features: Features, left: Rows, right: Rows, levels: Levels) -> None:
+    def __init__(
+        self, features: Features, model: Model, left: Rows, right: Rows, levels: Levels
+    ) -> None:
         self.f, self.left, self.right = features, left, right
-        self._levels = levels
+        self._rows = {field.name: row for row, field in enumerate(model.fields)}
+        self._model, self._levels = model, levels
 
     def at(self, field: str, *names: str) -> Bools:
-        """Where the field's level is one of the names (`missing` for 0)."""
-        row = self._levels[FIELDS.index(field)]
-        wanted = [0 if n == "missing" else LEVELS[field].index(n) + 1 for n in names]
-        return np.asarray(np.isin(row, wanted))
+        """Where the field's level is one of the names; a field that the model does not have is
+        `missing` everywhere."""
+        if field not in self._rows:
+            return np.full(len(self.left), "missing" in names)
+        known = self._model.field(field)
+        codes = self._levels[self._rows[field]]
+        wanted = np.zeros(256, bool)
+        wanted[[known.code(name) for name in names if known.code(name) >= 0]] = True
+        return np.asarray(wanted[codes])
+
+    def dates(self, column: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Both sides' dates as yyyymmdd, 0 where unknown."""
+        found = self.f.column(column)
+        if found.empty:
+            nought = np.zeros(len(self.left), np.int64)
+            return nought, nought
+        numbers = found.values.array.to_numpy().astype(np.int64)
+        codes = found.codes[0]
+        a, b = codes[self.left], codes[self.right]
+        return np.where(a >= 0, numbers[a], 0), np.where(b >= 0, numbers[b], 0)
 
     @property
-    def years_apart(self) -> npt.NDArray[np.int32]:
+    def years_apart(self) -> npt.NDArray[np.int64]:
         """Years between the births; 0 where one is unknown."""
-        a, b = self.f.birth[self.left], self.f.birth[self.right]
+        a, b = self.dates("birth_date")
         return np.where((a > 0) & (b > 0), np.abs(a // 10_000 - b // 10_000), 0)
 
 
@@ -60,17 +81,16 @@ def _twins(p: _Pairs) -> Bools:
 
 
 def _born_after_death(p: _Pairs) -> Bools:
-    f = p.f
-    birth = np.maximum(f.birth[p.left], f.birth[p.right])
-    deaths = np.stack([f.death[p.left], f.death[p.right]])
+    births = np.maximum(*p.dates("birth_date"))
+    deaths = np.stack(p.dates("death"))
     # A death known by its year may have been at the year's end.
     latest = np.where(deaths % 10_000 == 0, deaths + 1299, deaths)
-    death = np.where(deaths > 0, latest, np.iinfo(np.int32).max).min(axis=0)
-    return np.asarray(birth // 100 > death // 100)
+    death = np.where(deaths > 0, latest, np.iinfo(np.int64).max).min(axis=0)
+    return np.asarray(births // 100 > death // 100)
 
 
 def _died_years_apart(p: _Pairs) -> Bools:
-    one, two = p.f.death[p.left], p.f.death[p.right]
+    one, two = p.dates("death")
     return np.asarray((one > 0) & (two > 0) & (np.abs(one // 10_000 - two // 10_000) > 1))
 
 
@@ -117,16 +137,23 @@ GUARDS: tuple[Guard, ...] = (
 
 
 def forbidden(
-    features: Features, left: Rows, right: Rows, levels: Levels, *, declared: bool = False
+    features: Features,
+    model: Model,
+    left: Rows,
+    right: Rows,
+    levels: Levels,
+    *,
+    declared: bool = False,
 ) -> Levels:
-    """For each pair 0, or 1 + index of the first guard in `GUARDS` that forbids it.
+    """For each pair 0, or 1 + index of the first of the model's guards in `GUARDS` that forbids it.
 
     Args:
         declared: the pairs' own source says that they are one, so it does not hold them apart.
     """
-    pairs = _Pairs(features, left, right, levels)
+    pairs = _Pairs(features, model, left, right, levels)
     out = np.zeros(len(left), np.uint8)
     for index in range(len(GUARDS) - 1, -1, -1):
-        if not (declared and GUARDS[index].code == "source_holds_apart"):
+        code = GUARDS[index].code
+        if code in model.guards and not (declared and code == "source_holds_apart"):
             out[GUARDS[index].forbids(pairs)] = index + 1
     return out

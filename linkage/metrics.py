@@ -56,6 +56,16 @@ def upper_bound(events: int, trials: int, confidence: float = 0.95) -> float:
     return float(betaincinv(events + 1, trials - events, confidence))
 
 
+def interval(events: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact two-sided interval of a binomial proportion (Clopper and Pearson 1934); (0, 1) where
+    nothing was tried. Expected counts need not be whole. Requires: 0 <= events <= trials."""
+    tail = (1.0 - confidence) / 2
+    missing = max(trials - events, 0.0)
+    low = float(betaincinv(events, missing + 1, tail)) if events > 0 else 0.0
+    high = float(betaincinv(events + 1, missing, 1.0 - tail)) if missing > 0 else 1.0
+    return low, high
+
+
 def dense(labels: npt.ArrayLike) -> Labels:
     """Any labels as integers from 0."""
     return np.unique(np.asarray(labels), return_inverse=True)[1].astype(np.int64)

@@ -1,31 +1,46 @@
-"""Given names that stand for one another (Bob, Robert): a symmetric table, not transitive."""
+"""Given names that stand for one another (Bob, Robert; Yusuf, Youssef): symmetric, not transitive.
+
+Two tables, each with its source in its head: `data/nicknames.csv` holds pairs, `data/spellings.csv`
+families, each name of which stands for each other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
-VERSION = 1
+VERSION = 2
+
+TABLES = ("nicknames.csv", "spellings.csv")
+
+
+def families() -> Iterator[tuple[str, ...]]:
+    """The lines of both tables: names in capitals, two or more."""
+    for table in TABLES:
+        text = (resources.files("linkage") / "data" / table).read_text(encoding="utf-8")
+        yield from (
+            tuple(line.split(",")) for line in text.splitlines() if not line.startswith("#")
+        )
 
 
 @cache
 def _pairs() -> tuple[dict[str, int], npt.NDArray[np.int64]]:
-    """A number for each name of the table, and its pairs as sorted `a * size + b`, both ways."""
-    text = (resources.files("linkage") / "data" / "nicknames.csv").read_text(encoding="utf-8")
-    lines = [line.split(",") for line in text.splitlines() if not line.startswith("#")]
+    """A number for each name of the tables, and their pairs as sorted `a * size + b`, both ways."""
+    lines = list(families())
     numbers = {name: n for n, name in enumerate(sorted({name for line in lines for name in line}))}
+    pairs = [(numbers[a], numbers[b]) for line in lines for a, b in combinations(line, 2)]
+    one, other = np.array(pairs, np.int64).T
     size = len(numbers)
-    keys = [numbers[a] * size + numbers[b] for a, b in lines]
-    keys += [numbers[b] * size + numbers[a] for a, b in lines]
-    return numbers, np.unique(np.array(keys, np.int64))
+    return numbers, np.unique(np.concatenate([one * size + other, other * size + one]))
 
 
 def numbers_of(names: Sequence[str]) -> npt.NDArray[np.int64]:
-    """For each name its number in the table, -1 where the table does not hold it."""
+    """For each name its number in the tables, -1 where they do not hold it."""
     numbers, _ = _pairs()
     return np.array([numbers.get(name, -1) for name in names], np.int64)
 

@@ -1,27 +1,64 @@
-"""The slow reference: the same pairs, levels and bits, one pair at a time, by other means.
+"""The slow reference: the engine's pairs, levels, bits, guards and persons, one pair at a time.
 
-The `recordlinkage` package proposes the pairs and computes equality and similarity; plain Python
-turns them into levels, bits and a verdict. It shares with the engine the standardised values, the
-model file and the names of levels, and nothing of the kernel. It is for tables of some thousand
-records: tests hold the engine to it.
+Rules:
+- `recordlinkage` proposes the pairs, rule by rule. Plain Python on texts and numbers does all else,
+  by the words of the documentation: comparators (linkage/reference_levels.py), the formula of
+  linkage/model.py, the guard rails, clustering (linkage/reference_cluster.py).
+- It shares with the engine the standardised values (`Features`), the model file with its names of
+  levels, and the named constants of scoring and clustering; nothing of the kernel.
+- It is for tables of some hundred records: tests hold the engine to it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import recordlinkage
 
-from linkage.blocking import KEYS
-from linkage.compare import CLOSE_ADDRESS, CLOSE_FAMILY, CLOSE_GIVEN, LEVELS
-from linkage.features import Features, build_features
-from linkage.model import Model, average_share
-from linkage.nicknames import equivalent, numbers_of
+from linkage.columns import Features
+from linkage.features import build_features
+from linkage.model import Model
+from linkage.reference_cluster import Opinion, persons
+from linkage.reference_levels import (
+    Levels,
+    Pair,
+    Record,
+    Value,
+    level_of,
+    part_of,
+    similarities,
+)
 from linkage.score import MAX_FREQUENCY_BITS
+
+MustLinks = tuple[Sequence[int], Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is known of one pair: levels by field, bits, what speaks against it (bits, at most 0),
+    and the code of the guard that forbids it or None."""
+
+    levels: Levels
+    bits: float
+    conflict: float
+    guard: str | None
+
+
+@dataclass(frozen=True)
+class ReferencePartition:
+    """As `linkage.engine.Partition`, in rows of the table: `label` (n,) int64; `edges` (left,
+    right) → bits and guard; `tasks` (left, right, reason)."""
+
+    label: npt.NDArray[np.int64]
+    edges: Mapping[Pair, tuple[float, str | None]]
+    tasks: frozenset[tuple[int, int, str]]
 
 
 def reference_pairs(
@@ -31,239 +68,273 @@ def reference_pairs(
     keeps_apart: Collection[str] = (),
     accept_test_numbers: bool = False,
 ) -> pd.DataFrame:
-    """Every proposed pair with its levels and bits: `left`, `right` (rows of the table, left <
-    right), one column of level names per field (None: missing), and `bits`."""
-    features = build_features(
-        table, keeps_apart=keeps_apart, accept_test_numbers=accept_test_numbers
-    )
-    people = _people(features)
-    pairs = _proposed(features, model)
-    if pairs.empty:
-        return pd.DataFrame(columns=["left", "right", *LEVELS, "bits"])
-    similar = _similarities(people, pairs)
-    rows = []
-    for (one, two), close in zip(pairs, similar, strict=True):
-        a, b = people.loc[one].to_dict(), people.loc[two].to_dict()
-        levels = _levels(a, b, close)
-        left, right = sorted((int(features.row[one]), int(features.row[two])))
-        rows.append({"left": left, "right": right, **levels, "bits": _bits(model, levels, a)})
-    return pd.DataFrame(rows).sort_values(["left", "right"], ignore_index=True)
+    """Every proposed pair: `left`, `right` (rows of the table, left < right), one column of level
+    names per field (None: missing), `bits`, `conflict` and `guard` (a code or None)."""
+    features = _features(table, model, keeps_apart, accept_test_numbers)
+    records = _records(features)
+    judged = _judged(records, model, _proposed(records, model))
+    rows = [
+        {**_in_table(features, pair), **found.levels, "bits": found.bits,
+         "conflict": found.conflict, "guard": found.guard}
+        for pair, found in judged.items()
+    ]  # fmt: skip
+    names = ["left", "right", *(f.name for f in model.fields), "bits", "conflict", "guard"]
+    return pd.DataFrame(rows, columns=names).sort_values(["left", "right"], ignore_index=True)
 
 
-def _people(f: Features) -> pd.DataFrame:
-    """The features as texts, one row a record; None where missing."""
+def reference_partition(
+    table: pa.Table,
+    model: Model,
+    *,
+    join_bits: float,
+    review_bits: float,
+    must_links: MustLinks = ((), ()),
+    keeps_apart: Collection[str] = (),
+    accept_test_numbers: bool = False,
+) -> ReferencePartition:
+    """The partition that `linkage.link` gives for the same arguments."""
+    features = _features(table, model, keeps_apart, accept_test_numbers)
+    records = _records(features)
+    judged = _judged(records, model, _proposed(records, model))
+    floor = min(join_bits, review_bits)
+    edges = {pair: found for pair, found in judged.items() if found.bits >= floor}
+    declared = _declared(features, must_links)
+    joins = {pair: found.bits for pair, found in edges.items() if found.bits >= join_bits}
+    joins |= dict.fromkeys(declared, math.inf)
+    barred = {pair: judged[pair].guard for pair in joins.keys() - declared}
+    for pair in declared:
+        a, b = (records[row] for row in pair)
+        (levels,) = _levels(records, model, [pair]).values()
+        barred[pair] = _guard(model, levels, a, b, declared=True)
 
-    def named(codes: Any, values: Collection[str]) -> list[str | None]:
-        listed = list(values)
-        return [listed[c] if c >= 0 else None for c in codes.tolist()]
+    def opinions(pairs: Collection[Pair]) -> Mapping[Pair, Opinion]:
+        found = _judged(records, model, pairs)
+        return {pair: (x.bits, x.conflict, x.guard is not None) for pair, x in found.items()}
 
-    def sets(matrix: Any) -> list[frozenset[int]]:
-        return [frozenset(v for v in row if v >= 0) for row in matrix.tolist()]
-
-    return pd.DataFrame(
-        {
-            "given": named(f.given, f.names),
-            "middle": named(f.middle, f.names),
-            "given_other": named(f.given_other[:, 0], f.names),
-            "family": named(f.family, f.names),
-            "families": [
-                frozenset(f.names[c] for c in row if c >= 0)
-                for row in [
-                    [x, *y] for x, y in zip(f.family.tolist(), f.family_other.tolist(), strict=True)
-                ]
-            ],
-            "birth": [f"{b:08d}" if b else None for b in f.birth.tolist()],
-            "sex": [s or None for s in f.sex.tolist()],
-            "nhs": [n if n >= 0 else None for n in f.nhs.tolist()],
-            "postcode": sets(f.postcode),
-            "sector": [frozenset(int(f.sector[c]) for c in s) for s in sets(f.postcode)],
-            "district": [frozenset(int(f.district[c]) for c in s) for s in sets(f.postcode)],
-            "address": sets(f.address),
-            "address_text": named(f.address[:, 0], f.addresses),
-            "phone": sets(f.phone),
-            "email": sets(f.email),
-            "identifier": sets(f.identifier),
-            "systems": [
-                frozenset(int(f.identifier_system[c]) for c in s) for s in sets(f.identifier)
-            ],
-            "practice": sets(f.practice[:, None]),
-            "source": f.source.tolist(),
-            "apart": f.apart.tolist(),
-        },
-        dtype=object,
+    allowed = {pair: bits for pair, bits in joins.items() if not barred[pair]}
+    person = {
+        row: min(group) for group in persons(len(records), allowed, opinions) for row in group
+    }
+    tasks = [(pair, "forbidden" if barred[pair] else "contested") for pair in joins]
+    tasks += [(p, "review band") for p, e in edges.items() if e.bits < join_bits and not e.guard]
+    label = np.empty(len(records), np.int64)
+    label[features.row] = [int(features.row[person[row]]) for row in range(len(records))]
+    return ReferencePartition(
+        label,
+        {_rows(features, pair): (found.bits, found.guard) for pair, found in edges.items()},
+        frozenset((*_rows(features, p), why) for p, why in tasks if person[p[0]] != person[p[1]]),
     )
 
 
-def _proposed(f: Features, model: Model) -> pd.MultiIndex:
-    """Pairs that any rule proposes, by recordlinkage's block index; blocks over a cap left out."""
-    found = pd.MultiIndex.from_arrays([[], []])
-    for rule in model.rules:
-        rows: list[dict[str, Any]] = [{} for _ in range(len(f))]
-        slots: list[list[dict[str, int]]] = [[row] for row in rows]
-        for name in rule.keys:
-            for n, values in enumerate(KEYS[name](f).tolist()):
-                present = [v for v in values if v >= 0]
-                slots[n] = [{**slot, name: v} for slot in slots[n] for v in present]
-        exploded = pd.DataFrame(
-            [{"row": n, **slot} for n, entries in enumerate(slots) for slot in entries]
+def _declared(features: Features, must_links: MustLinks) -> set[Pair]:
+    """Declared pairs as places in the features; a record declared to be itself says nothing."""
+    place = {int(row): at for at, row in enumerate(features.row)}
+    pairs = [sorted((place[int(a)], place[int(b)])) for a, b in zip(*must_links, strict=True)]
+    return {(low, high) for low, high in pairs if low != high}
+
+
+def _features(
+    table: pa.Table, model: Model, keeps_apart: Collection[str], accept_test_numbers: bool
+) -> Features:
+    return build_features(
+        table,
+        keeps_apart=keeps_apart,
+        accept_test_numbers=accept_test_numbers,
+        extra=model.columns,
+    )
+
+
+def _rows(features: Features, pair: Pair) -> Pair:
+    low, high = sorted(int(features.row[place]) for place in pair)
+    return low, high
+
+
+def _in_table(features: Features, pair: Pair) -> dict[str, int]:
+    return dict(zip(("left", "right"), _rows(features, pair), strict=True))
+
+
+def _records(features: Features) -> list[Record]:
+    """The features as texts and numbers, record by record."""
+    listed = {name: column.values.array.to_pylist() for name, column in features.columns.items()}
+    codes = {name: column.codes.T.tolist() for name, column in features.columns.items()}
+    return [
+        Record(
+            {name: tuple(listed[name][c] for c in codes[name][n] if c >= 0) for name in listed},
+            bool(features.apart[n]),
+            bool(features.verified[n]),
         )
-        if exploded.empty:
-            continue
-        sizes = exploded.groupby(list(rule.keys))["row"].transform("size")
-        exploded = exploded[sizes <= rule.cap].reset_index(drop=True)
-        if len(exploded) < 2:
+        for n in range(len(features))
+    ]
+
+
+def _proposed(records: Sequence[Record], model: Model) -> set[Pair]:
+    """Pairs that any rule proposes, by recordlinkage's block index; blocks over a cap left out."""
+    found: set[Pair] = set()
+    for rule in model.rules:
+        rows = [
+            {"row": n, **dict(zip(rule.keys, map(str, values), strict=True))}
+            for n, record in enumerate(records)
+            for values in product(*(_key_values(record, key) for key in rule.keys))
+        ]
+        entries = pd.DataFrame(rows, columns=["row", *rule.keys])
+        sizes = entries.groupby(list(rule.keys))["row"].transform("size")
+        entries = entries[sizes <= rule.cap].reset_index(drop=True)
+        if len(entries) < 2:
             continue
         index = recordlinkage.Index()
         index.block(list(rule.keys))
-        pairs = index.index(exploded)
-        one = exploded["row"].to_numpy()[pairs.get_level_values(0)]
-        two = exploded["row"].to_numpy()[pairs.get_level_values(1)]
-        keep = one != two
-        low = pd.Series(one[keep]).combine(pd.Series(two[keep]), min)
-        high = pd.Series(one[keep]).combine(pd.Series(two[keep]), max)
-        found = found.union(pd.MultiIndex.from_arrays([low, high]))
-    return found.unique()
-
-
-def _similarities(people: pd.DataFrame, pairs: pd.MultiIndex) -> list[dict[str, float]]:
-    """Jaro-Winkler similarity of forename, family name and address of each pair."""
-    compare = recordlinkage.Compare()
-    for column in ("given", "family", "address_text"):
-        compare.string(column, column, method="jarowinkler", label=column)
-    texts = people[["given", "family", "address_text"]].fillna("")
-    found: list[dict[str, float]] = compare.compute(pairs, texts).to_dict("records")
+        row = entries["row"].tolist()
+        for one, two in index.index(entries):
+            if row[one] != row[two]:
+                found.add((min(row[one], row[two]), max(row[one], row[two])))
     return found
 
 
-def _levels(
-    a: Mapping[str, Any], b: Mapping[str, Any], close: Mapping[str, float]
-) -> dict[str, Any]:
-    swapped = a["given"] == b["family"] and a["family"] == b["given"]
-    same_source = a["source"] == b["source"]
+def _key_values(record: Record, key: str) -> list[Value]:
+    """The values that a key has in a record: `column`, `column.part`, `column[2]`, `one~other`."""
+    if "~" in key:
+        both = [record.current(name) for name in key.split("~")]
+        return [] if None in both else ["~".join(sorted(map(str, both)))]
+    if "[" in key:
+        column, count = key.removesuffix("]").split("[")
+        return list(record.values(column)[: int(count)])
+    column, _, part = key.partition(".")
+    value = record.current(column)
+    value = part_of(part, value) if part and value is not None else value
+    return [] if value is None else [value]
+
+
+def _levels(records: Sequence[Record], model: Model, pairs: Iterable[Pair]) -> dict[Pair, Levels]:
+    listed = sorted(pairs)
     return {
-        "nhs_number": _equal(a["nhs"], b["nhs"]),
-        "given": _given(a, b, close["given"], swapped),
-        "family": _family(a, b, close["family"], swapped),
-        "birth_date": _birth(a["birth"], b["birth"]),
-        "sex": _equal(a["sex"], b["sex"]),
-        "postcode": _place(a, b),
-        "address": _address(a, b, close["address_text"]),
-        "phone": _meet(a["phone"], b["phone"]),
-        "email": _meet(a["email"], b["email"]),
-        "practice": _meet(a["practice"], b["practice"]),
-        "identifier": _identifiers(a, b),
-        "source": "different"
-        if not same_source
-        else ("same, kept apart" if a["apart"] else "same"),
+        (one, two): {
+            field.name: level_of(records[one], records[two], field, similar)
+            for field in model.fields
+        }
+        for (one, two), similar in zip(listed, similarities(records, model, listed), strict=True)
     }
 
 
-def _equal(a: Any, b: Any) -> str | None:
-    if a is None or b is None:
-        return None
-    return "same" if a == b else "different"
+def _judged(records: Sequence[Record], model: Model, pairs: Iterable[Pair]) -> dict[Pair, Judged]:
+    out = {}
+    for pair, levels in _levels(records, model, pairs).items():
+        a, b = (records[row] for row in pair)
+        bits, conflict = _bits(model, levels, a, b)
+        out[pair] = Judged(levels, bits, conflict, _guard(model, levels, a, b))
+    return out
 
 
-def _meet(a: frozenset[int], b: frozenset[int]) -> str | None:
-    if not a or not b:
-        return None
-    return "same" if a & b else "different"
+def _bits(model: Model, levels: Levels, a: Record, b: Record) -> tuple[float, float]:
+    """The formula of linkage/model.py, term by term, and what speaks against the pair."""
+    log = {
+        "m": [math.log2(model.matches_per_record / model.records)],
+        "r": [math.log2(model.relatives_per_record / model.records)],
+        "u": [0.0],
+    }
+    conflict = []
+    for field in model.fields:
+        found = [level for level in field.levels if level.name == levels[field.name]]
+        for level in found:
+            for kind, terms in log.items():
+                terms.append(math.log2(getattr(level, kind)))
+            conflict.append(min(math.log2(level.m / level.u), 0.0))
+            table = model.frequencies.get(field.column)
+            if level.frequency and table is not None and table.shares:
+                average = max(sum(share**2 for share in table.shares.values()), table.other)
+                values = (a.current(field.column), b.current(field.column))
+                share = max(table.shares.get(value, table.other) for value in values)
+                rare = math.log2(share / average)
+                clipped = min(max(rare, -MAX_FREQUENCY_BITS), MAX_FREQUENCY_BITS)
+                log["u"].append(level.frequency * clipped)
+    for bond in model.dependence:
+        one, two = (
+            [level.name for level in model.field(name).levels] for name in (bond.one, bond.two)
+        )
+        if levels[bond.one] is not None and levels[bond.two] is not None:
+            at = one.index(str(levels[bond.one])), two.index(str(levels[bond.two]))
+            for kind, terms in log.items():
+                terms.append(getattr(bond, kind)[at[0]][at[1]])
+    match, relative, stranger = (math.fsum(terms) for terms in log.values())
+    highest = max(relative, stranger)
+    others = highest + math.log2(2 ** (relative - highest) + 2 ** (stranger - highest))
+    return match - others, math.fsum(conflict)
 
 
-def _identifiers(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
-    if not a["systems"] & b["systems"]:
-        return None
-    return "same" if a["identifier"] & b["identifier"] else "different"
+@dataclass(frozen=True)
+class Guarded:
+    """A pair as the guards see it."""
+
+    levels: Levels
+    a: Record
+    b: Record
+
+    def at(self, field: str, *names: str) -> bool:
+        """Whether a field has one of the levels; one that the model lacks is missing."""
+        return (self.levels.get(field) or "missing") in names
+
+    def years(self, column: str) -> list[int]:
+        """The years of a date column that are known."""
+        dates = (self.a.current(column), self.b.current(column))
+        return [value // 10_000 for value in dates if value is not None]
 
 
-def _given(  # noqa: PLR0911 - one return a level, in their order
-    a: Mapping[str, Any], b: Mapping[str, Any], close: float, swapped: bool
+def _one_number_two_people(p: Guarded) -> bool:
+    name = p.at("given", "different", "missing")
+    birth = p.at("birth_date", "different", "two parts same", "missing")
+    known = p.at("given", "different") or p.at("birth_date", "different")
+    return p.at("nhs_number", "same") and name and birth and known
+
+
+def _generation_apart(p: Guarded) -> bool:
+    slip = p.at("birth_date", "one slip", "day and month swapped", "partly known")
+    years = p.years("birth_date")
+    return len(years) == 2 and abs(years[0] - years[1]) >= 12 and not slip
+
+
+def _born_after(child: Record, dead: Record) -> bool:
+    """Whether the one was born in a later month than the other died in; a death of which the year
+    alone is known may have been at its end."""
+    birth, death = child.current("birth_date"), dead.current("death")
+    if birth is None or death is None:
+        return False
+    last = death // 100 + (12 if death % 10_000 == 0 else 0)
+    return bool(birth // 100 > last)
+
+
+def _died_years_apart(p: Guarded) -> bool:
+    years = p.years("death")
+    return len(years) == 2 and abs(years[0] - years[1]) > 1
+
+
+GUARDS: Mapping[str, Callable[[Guarded], bool]] = {
+    "verified_numbers_differ": lambda p: (
+        p.a.verified and p.b.verified and p.at("nhs_number", "different")
+    ),
+    "one_number_two_people": _one_number_two_people,
+    "generation_apart": _generation_apart,
+    "twins": lambda p: (
+        p.at("birth_date", "same", "same 1 January")
+        and p.at("given", "different")
+        and not p.at("nhs_number", "same")
+    ),
+    "born_after_death": lambda p: _born_after(p.a, p.b) or _born_after(p.b, p.a),
+    "died_years_apart": _died_years_apart,
+    "source_holds_apart": lambda p: (
+        p.at("source", "same, kept apart")
+        and not p.at("nhs_number", "same")
+        and not p.at("identifier", "same")
+    ),
+}
+"""Code → whether the guard forbids the pair; the first that does gives the reason."""
+
+
+def _guard(
+    model: Model, levels: Levels, a: Record, b: Record, *, declared: bool = False
 ) -> str | None:
-    one, two = a["given"], b["given"]
-    if one is None or two is None:
-        return None
-    if one == two:
-        return "same"
-    if equivalent(numbers_of([one]), numbers_of([two]))[0]:
-        return "equivalent"
-    if one == b["given_other"] or two == a["given_other"]:
-        return "equivalent"
-    initial = min(len(one), len(two)) == 1 and one[0] == two[0]
-    middle = one == b["middle"] or two == a["middle"]
-    if close >= CLOSE_GIVEN and not (initial or middle or swapped):
-        return "close"
-    if initial:
-        return "initial"
-    if middle:
-        return "middle"
-    return "swapped" if swapped else "different"
-
-
-def _family(a: Mapping[str, Any], b: Mapping[str, Any], close: float, swapped: bool) -> str | None:
-    if a["family"] is None or b["family"] is None:
-        return None
-    if a["family"] == b["family"]:
-        return "same"
-    if a["families"] & b["families"]:
-        return "alternative"
-    if close >= CLOSE_FAMILY and not swapped:
-        return "close"
-    return "swapped" if swapped else "different"
-
-
-def _birth(a: str | None, b: str | None) -> str | None:
-    if a is None or b is None:
-        return None
-    (ya, ma, da), (yb, mb, db) = ((d[:4], d[4:6], d[6:]) for d in (a, b))
-    known = "00" not in (da, db)
-    if a == b and known:
-        return "same 1 January" if a[4:] == "0101" else "same"
-    if ya == yb and ma == db and da == mb and a != b:
-        return "day and month swapped"
-    if known and sum(x != y for x, y in zip(a, b, strict=True)) == 1:
-        return "one slip"
-    months_agree = ma == mb or "00" in (ma, mb)
-    if ya == yb and ((not known and months_agree) or "0101" in (a[4:], b[4:])):
-        return "partly known"
-    return "two parts same" if (ya == yb) + (ma == mb) + (da == db) == 2 else "different"
-
-
-def _place(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
-    if not a["postcode"] or not b["postcode"]:
-        return None
-    for name, level in (
-        ("postcode", "same"),
-        ("sector", "same sector"),
-        ("district", "same district"),
-    ):
-        if a[name] & b[name]:
-            return level
-    return "different"
-
-
-def _address(a: Mapping[str, Any], b: Mapping[str, Any], close: float) -> str | None:
-    if not a["address"] or not b["address"]:
-        return None
-    if a["address"] & b["address"]:
-        return "same"
-    both = a["address_text"] is not None and b["address_text"] is not None
-    return "close" if both and close >= CLOSE_ADDRESS else "different"
-
-
-def _bits(model: Model, levels: Mapping[str, Any], a: Mapping[str, Any]) -> float:
-    """The formula of linkage/model.py, term by term."""
-    match = model.matches_per_record / model.records
-    relative = model.relatives_per_record / model.records
-    stranger = 1.0
-    for name, level in levels.items():
-        if level is None:
-            continue
-        found = next(x for x in model.field(name).levels if x.name == level)
-        match, relative, stranger = match * found.m, relative * found.r, stranger * found.u
-    for name in ("given", "family"):
-        table = model.frequencies.get(name)
-        if levels[name] == "same" and table is not None and table.shares:
-            average = max(average_share(table.shares), table.other)
-            bits = math.log2(table.shares.get(a[name], table.other) / average)
-            stranger *= 2.0 ** min(max(bits, -MAX_FREQUENCY_BITS), MAX_FREQUENCY_BITS)
-    return math.log2(match) - math.log2(relative + stranger)
+    """The guard that forbids a pair; a source that declares a pair one does not hold it apart."""
+    pair = Guarded(levels, a, b)
+    for code, forbids in GUARDS.items():
+        exempt = declared and code == "source_holds_apart"
+        if code in model.guards and not exempt and forbids(pair):
+            return code
+    return None

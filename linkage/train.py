@@ -1,217 +1,329 @@
-"""Training: a model's probabilities from unlabelled records, by EM over counts of patterns.
+"""Training: a model of these records, from a prior model, with labels or without.
 
 Method, in order:
-1. Passes: one for each blocking rule (a capped, evenly spaced sample of its pairs), and one of
-   random pairs. Each pass is reduced to its distinct patterns and their counts.
-2. EM with three kinds of pair (linkage/model.py). Each pass has kind shares of its own; a field's
-   probabilities are common to all passes. In a pass, the fields that its rule blocks on say
-   nothing (they agree by construction): they are left out of its likelihood and it teaches
-   nothing about them. That, and u being learnt from the random pass, is what makes the estimate
-   identifiable where one EM over all blocked pairs is not.
-3. The prior model counts as pseudo-pairs: a small file leans on it, a large one does not.
-4. Name frequencies are counted, and frozen with a share for every name not listed.
+1. Passes: an evenly spaced sample of each blocking rule's pairs, one of random pairs, and labelled
+   pairs where there are any (linkage/estimate.py says what a pass is).
+2. EM with three kinds of pair, from the prior, which counts as pseudo-pairs: a small file leans on
+   it, a large one does not. Then again with the bonds between fields that it shows, if asked for.
+3. What the random sample is too small to show is counted: how often two records agree by chance on
+   a value follows from how often each value occurs.
+4. Levels of one measure keep their order: a closer value never counts for less.
+5. Frequencies of shared values are counted, and frozen with a share for every value not listed.
 
-Deterministic: the same features, prior and seed give the same model to the byte.
+Deterministic: the same features, prior and seed give the same model to the byte, whatever the
+number of threads.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from linkage.blocking import Blocker, blocked_fields
-from linkage.compare import FIELDS, LEVELS, compare, pack, unpack
-from linkage.features import Features
-from linkage.model import Field, Frequencies, Level, Model
-from linkage.score import Bits
+from linkage.blocking import Blocker, blocked_columns
+from linkage.columns import Features, distinct
+from linkage.comparators import COMPARATORS, Rows
+from linkage.compare import Comparer
+from linkage.estimate import Bits, Estimate, Pass, bond_bits, estimate, find_bonds
+from linkage.model import KINDS, Dependence, Field, Frequencies, Level, Model
 
-PAIRS_PER_PASS = 200_000
-RANDOM_PAIRS = 1_000_000
+PAIRS_PER_PASS = 60_000
+RANDOM_PAIRS = 100_000
 PSEUDO_PAIRS: Mapping[str, float] = {"m": 300.0, "r": 20_000.0, "u": 20.0}
 """How many pairs the prior model counts for, per kind. Relatives cannot be told from matches and
 strangers by the data alone as surely as these from one another: their prior weighs most."""
-ROUNDS = 60
-TOLERANCE = 1e-5
-LISTED_NAMES = 20_000
+LISTED_VALUES = 20_000
 SMALL_NUMBER = 10
-"""Names that fewer records bear are not listed: the model file is no list of people."""
+"""Values that fewer records bear are not listed: the model file is no list of people."""
 FLOOR = 1e-6
 SMALLEST_POPULATION = 500
 """Priors are never for fewer records than this: of three people, six are not relatives."""
-_SOURCE = FIELDS.index("source")
+FOUND = 0.9
+"""Share of all matches that the blocking rules are taken to propose."""
+FEWEST_RELATIVES = 0.05
+CHANCE = 0.3
+"""Agreement by chance is counted where matches make up no more than this share of it."""
+_SOURCE = "source"
 """Two people of one household are as often in one source as strangers are."""
 
 
 @dataclass(frozen=True)
-class Pass:
-    """Patterns of one pass, their counts, and the fields that count in it."""
+class Labels:
+    """Pairs of rows of the features that somebody judged, each once."""
 
-    name: str
-    levels: npt.NDArray[np.uint8]
-    counts: Bits
-    counts_for: npt.NDArray[np.bool_]
-    proposed: int
-    compared: int
+    left: Rows
+    right: Rows
+    match: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model and how its training went."""
+    """A model and how its training went.
+
+    Attributes:
+        passes: pass → pairs proposed and compared, and the share of each kind among them.
+        estimate: all that EM found, the course of m by round among it.
+    """
 
     model: Model
     rounds: int
     change: float
     passes: Mapping[str, Mapping[str, float]]
+    estimate: Estimate
 
 
-def train(features: Features, prior: Model, *, seed: int = 0) -> Trained:
-    """A model of these records, from the prior. Needs no labels; two records are enough to run."""
-    passes = _passes(features, prior, np.random.default_rng(seed))
-    kinds = {kind: _table(prior, kind) for kind in "mru"}
-    pseudo = {kind: kinds[kind] * PSEUDO_PAIRS[kind] for kind in "mru"}
-    shares = [_start_shares(p) for p in passes]
-    change, rounds = np.inf, 0
-    while change >= TOLERANCE and rounds < ROUNDS:
-        rounds += 1
-        counts = {kind: pseudo[kind].copy() for kind in "mru"}
-        for index, one in enumerate(passes):
-            weights = _posterior(one, kinds, shares[index])
-            shares[index] = weights @ one.counts / max(one.counts.sum(), 1.0)
-            _add_counts(counts, one, weights)
-        updated = {kind: _normalised(counts[kind]) for kind in "mru"}
-        updated["r"][_SOURCE] = updated["u"][_SOURCE]
-        change = max(float(np.abs(updated[k] - kinds[k]).max()) for k in "mru")
-        kinds = updated
-    if len(np.unique(features.source)) < 2:
-        # Everything is of one source: that two records are tells nothing about them.
-        kinds["m"][_SOURCE] = kinds["r"][_SOURCE] = kinds["u"][_SOURCE]
-    model = _model(features, prior, kinds, passes, shares)
-    return Trained(model, rounds, change, _summary(passes, shares))
+def train(
+    features: Features,
+    prior: Model,
+    *,
+    labels: Labels | None = None,
+    dependence: bool = False,
+    count_relatives: bool = False,
+    seed: int = 0,
+    threads: int | None = None,
+    blockers: Sequence[Blocker] | None = None,
+) -> Trained:
+    """A model of these records, from the prior. Needs no labels; two records are enough to run.
+
+    Args:
+        dependence: look for fields that move together, and model that.
+        count_relatives: estimate how many relatives a record has from the rules' pairs. Only rules
+            that propose people of one household can show them; else the prior's number stands.
+        blockers: the prior's rules over these features, where they are at hand.
+    """
+    comparer = Comparer(features, prior.fields)
+    if blockers is None:
+        blockers = [Blocker(features, rule) for rule in prior.rules]
+    passes = _passes(comparer, blockers, labels, np.random.default_rng(seed), threads)
+    start = {kind: _table(prior, kind) for kind in KINDS}
+    pseudo = {kind: start[kind] * PSEUDO_PAIRS[kind] for kind in KINDS}
+    found = estimate(passes, start, pseudo)
+    if dependence:
+        bonds = find_bonds(found, leave_out=[r for r, f in enumerate(prior.fields)
+                                             if f.name == _SOURCE])  # fmt: skip
+        if bonds:
+            found = estimate(passes, found.tables, pseudo, bonds=bonds)
+    return Trained(
+        _model(features, prior, found, count_relatives),
+        found.rounds,
+        found.change,
+        {
+            one.name: {
+                "proposed": float(one.proposed),
+                "compared": float(one.compared),
+                "match": share["m"],
+                "relative": share["r"],
+                "stranger": share["u"],
+            }
+            for one, share in zip(passes, found.shares, strict=True)
+        },
+        found,
+    )
 
 
-def _passes(features: Features, model: Model, rng: np.random.Generator) -> list[Pass]:
-    passes = [_random_pass(features, rng)] if len(features) > 1 else []
-    for rule in model.rules:
-        blocker = Blocker(features, rule)
-        if not blocker.proposed:
-            continue
-        keep = max(1, -(-blocker.proposed // PAIRS_PER_PASS))
-        chunks = [(a[::keep].copy(), b[::keep].copy()) for a, b in blocker.pairs(1_000_000)]
-        left = np.concatenate([a for a, _ in chunks])
-        right = np.concatenate([b for _, b in chunks])
-        use = np.array([name not in blocked_fields(rule) for name in FIELDS])
-        passes.append(_pass(rule.name, features, left, right, use, blocker.proposed))
-    return passes
+def _passes(
+    comparer: Comparer,
+    blockers: Sequence[Blocker],
+    labels: Labels | None,
+    rng: np.random.Generator,
+    threads: int | None,
+) -> list[Pass]:
+    everything = np.ones(len(comparer.fields), bool)
+    random = _random_pairs(len(comparer.features), rng)
+
+    def rule_pass(index: int) -> Pass:
+        blocker = blockers[index]
+        left, right = blocker.sample(PAIRS_PER_PASS)
+        blocked = blocked_columns(blocker.rule)
+        use = np.array([f.column not in blocked for f in comparer.fields])
+        new = np.ones(len(left), bool)
+        for earlier in blockers[:index]:
+            new &= ~earlier.agrees(left, right)
+        start = {"m": 0.5, "r": 0.2, "u": 0.3}
+        name = blocker.rule.name
+        return _pass(name, comparer, left, right, use, "mr", KINDS, start, blocker.proposed, new)
+
+    def random_pass() -> Pass:
+        start = {"m": 1e-6, "r": 1e-5, "u": 1.0}
+        return _pass("random", comparer, *random, everything, KINDS, KINDS, start, len(random[0]))
+
+    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        jobs = [pool.submit(random_pass)] if len(random[0]) else []
+        jobs += [pool.submit(rule_pass, i) for i, b in enumerate(blockers) if b.proposed]
+        if labels is not None:
+            for name, allowed, chosen in (
+                ("labelled matches", "m", labels.match),
+                ("labelled others", "ru", ~labels.match),
+            ):
+                if chosen.any():
+                    left, right = labels.left[chosen], labels.right[chosen]
+                    start = {k: float(k in allowed) / len(allowed) for k in KINDS}
+                    jobs.append(
+                        pool.submit(_pass, name, comparer, left, right, everything,
+                                    "mr", allowed, start, len(left))
+                    )  # fmt: skip
+        return [job.result() for job in jobs]
 
 
-def _random_pass(features: Features, rng: np.random.Generator) -> Pass:
-    n = len(features)
+def _random_pairs(n: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
     if n * (n - 1) // 2 <= RANDOM_PAIRS:
-        left, right = (a.astype(np.int32) for a in np.triu_indices(n, 1))
-    else:
-        left = rng.integers(0, n, RANDOM_PAIRS, dtype=np.int32)
-        right = (left + rng.integers(1, n, RANDOM_PAIRS, dtype=np.int32)) % np.int32(n)
-    return _pass("random", features, left, right, np.ones(len(FIELDS), bool), len(left))
+        left, right = np.triu_indices(n, 1)
+        return left.astype(np.int32), right.astype(np.int32)
+    left = rng.integers(0, n, RANDOM_PAIRS)
+    right = (left + rng.integers(1, n, RANDOM_PAIRS)) % n
+    return left.astype(np.int32), right.astype(np.int32)
 
 
 def _pass(
     name: str,
-    features: Features,
-    left: npt.NDArray[np.int32],
-    right: npt.NDArray[np.int32],
+    comparer: Comparer,
+    left: Rows,
+    right: Rows,
     use: npt.NDArray[np.bool_],
+    teaches: str,
+    allowed: str,
+    start: Mapping[str, float],
     proposed: int,
+    new: npt.NDArray[np.bool_] | None = None,
 ) -> Pass:
-    parts = []
-    for start in range(0, len(left), 250_000):
-        part = slice(start, start + 250_000)
-        parts.append(pack(compare(features, left[part], right[part])))
-    patterns, counts = np.unique(np.concatenate(parts), return_counts=True)
-    return Pass(name, unpack(patterns), counts.astype(float), use, proposed, len(left))
+    patterns, place = distinct(comparer.pack(comparer.compare(left, right)))
+    order = np.argsort(patterns)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    where = rank[place]
+    counts = np.bincount(where, minlength=len(patterns)).astype(float)
+    credited = np.zeros(len(patterns))
+    if new is not None:
+        credited = np.bincount(where[new], minlength=len(patterns)).astype(float)
+    return Pass(
+        name=name,
+        levels=comparer.unpack(patterns[order]),
+        counts=counts,
+        counts_for=use,
+        teaches=teaches,
+        allowed=allowed,
+        start=start,
+        credited=credited,
+        proposed=proposed,
+        compared=len(left),
+    )
 
 
 def _table(model: Model, kind: str) -> Bits:
     """(fields, widest level count) probabilities of one kind; 0 where a level does not exist."""
-    width = max(len(levels) for levels in LEVELS.values())
-    table = np.zeros((len(FIELDS), width))
-    for field in model.fields:
-        row = [getattr(level, kind) for level in field.levels]
-        table[FIELDS.index(field.name), : len(row)] = row
+    table = np.zeros((len(model.fields), max(len(f.levels) for f in model.fields)))
+    for row, field in enumerate(model.fields):
+        table[row, : len(field.levels)] = [getattr(level, kind) for level in field.levels]
     return table
 
 
-def _start_shares(one: Pass) -> Bits:
-    return np.array([1e-6, 1e-5, 1.0]) if one.name == "random" else np.array([0.5, 0.2, 0.3])
-
-
-def _posterior(one: Pass, kinds: Mapping[str, Bits], shares: Bits) -> Bits:
-    """(3, patterns): how likely each pattern is of each kind, in this pass."""
-    logs = np.empty((3, one.levels.shape[1]))
-    fields = np.flatnonzero(one.counts_for)
-    for row, kind in enumerate("mru"):
-        table = np.ones((len(FIELDS), kinds[kind].shape[1] + 1))
-        table[:, 1:] = np.maximum(kinds[kind], FLOOR)
-        logs[row] = np.log(np.maximum(shares[row], 1e-12))
-        logs[row] += np.log(table)[fields[:, None], one.levels[fields]].sum(axis=0)
-    logs -= logs.max(axis=0)
-    likelihood = np.exp(logs)
-    return np.asarray(likelihood / likelihood.sum(axis=0))
-
-
-def _add_counts(counts: Mapping[str, Bits], one: Pass, weights: Bits) -> None:
-    """Adds the expected level counts of a pass. Only random pairs teach u."""
-    for row, kind in enumerate("mru"):
-        if kind == "u" and one.name != "random":
-            continue
-        expected = weights[row] * one.counts
-        width = counts[kind].shape[1] + 1
-        for field in np.flatnonzero(one.counts_for):
-            per_level = np.bincount(one.levels[field], weights=expected, minlength=width)
-            counts[kind][field] += per_level[1:width]
-
-
-def _normalised(counts: Bits) -> Bits:
-    return np.asarray(counts / counts.sum(axis=1, keepdims=True))
-
-
-def _model(
-    features: Features,
-    prior: Model,
-    kinds: Mapping[str, Bits],
-    passes: Sequence[Pass],
-    shares: Sequence[Bits],
-) -> Model:
+def _model(features: Features, prior: Model, found: Estimate, count_relatives: bool) -> Model:
     n = max(len(features), 2)
-    found = [
-        2.0 * share[0] * one.proposed / n
-        for one, share in zip(passes, shares, strict=True)
-        if one.name != "random"
-    ]
-    fields = []
-    for index, (name, levels) in enumerate(LEVELS.items()):
-        rows = {k: _positive(kinds[k][index, : len(levels)]) for k in "mru"}
-        fields.append(
-            Field(
-                name,
-                tuple(
-                    Level(level, float(rows["m"][i]), float(rows["r"][i]), float(rows["u"][i]))
-                    for i, level in enumerate(levels)
-                ),
-            )
-        )
-    return Model(
-        name=prior.name,
-        fields=tuple(fields),
-        rules=prior.rules,
-        matches_per_record=float(np.clip(max(found, default=0.0) / 0.9, 0.05, 20.0)),
-        relatives_per_record=prior.relatives_per_record,
-        records=max(n, SMALLEST_POPULATION),
-        frequencies={field: _frequencies(features, field) for field in ("given", "family")},
+    per_record = float(np.clip(_per_record(found, "m", n) / FOUND, 0.02, 20.0))
+    relatives = prior.relatives_per_record
+    if count_relatives:
+        relatives = float(np.clip(_per_record(found, "r", n) / FOUND, FEWEST_RELATIVES, relatives))
+    records = max(n, SMALLEST_POPULATION)
+    tables = {kind: table.copy() for kind, table in found.tables.items()}
+    for row, field in enumerate(prior.fields):
+        _count_chance(tables, row, field, features, per_record / records)
+        _keep_order(tables, row, field)
+        if field.name == _SOURCE:
+            tables["r"][row] = tables["u"][row]
+            if len(features.column(_SOURCE).values) < 2:
+                # Everything is of one source: that two records are tells nothing about them.
+                tables["m"][row] = tables["u"][row]
+    return msgspec.structs.replace(
+        prior,
+        fields=tuple(_field(field, row, tables) for row, field in enumerate(prior.fields)),
+        matches_per_record=per_record,
+        relatives_per_record=relatives,
+        records=records,
+        frequencies={
+            field.column: _frequencies(features, field.column)
+            for field in prior.fields
+            if any(level.frequency for level in field.levels)
+        },
+        dependence=tuple(_dependence(prior, bond, found) for bond in found.joint),
         provenance={"prior": prior.hash, "records": str(len(features))},
     )
+
+
+def _per_record(found: Estimate, kind: str, n: int) -> float:
+    """Expected pairs of a kind per record, among all that the rules propose."""
+    pairs = 0.0
+    for index, one in enumerate(found.passes):
+        if one.credited.any():
+            expected = float(found.posterior(index)[kind] @ one.credited)
+            pairs += expected * one.proposed / one.compared
+    return 2 * pairs / n
+
+
+def _count_chance(
+    tables: dict[str, Bits], row: int, field: Field, features: Features, share: float
+) -> None:
+    """Puts the counted chance of agreeing on one value in the place of the sampled one."""
+    codes = features.main(field.column)
+    if field.levels[0].test != "equal" or not (codes >= 0).any():
+        return
+    counts = np.bincount(codes[codes >= 0]).astype(np.float64)
+    n = counts.sum()
+    agree = float((counts * (counts - 1)).sum() / max(n * (n - 1), 1.0))
+    of_matches = share * float(tables["m"][row, 0])
+    if of_matches > CHANCE * agree:
+        return
+    counted = min(max((agree - of_matches) / (1 - share), FLOOR), 1.0 - FLOOR)
+    rest = tables["u"][row, 1:]
+    rest *= (1.0 - counted) / max(float(rest.sum()), FLOOR)
+    tables["u"][row, 0] = counted
+
+
+def _keep_order(tables: dict[str, Bits], row: int, field: Field) -> None:
+    """Pools neighbouring levels of one measure until m/u falls from level to level, and until the
+    last of them says no less than `different` (isotonic regression by pooling violators)."""
+    begin = 0
+    levels = field.levels
+    while begin < len(levels) - 1:
+        end = begin + 1
+        while end < len(levels) - 1 and levels[end].test == levels[begin].test:
+            end += 1
+        known = COMPARATORS.get(levels[begin].test)
+        if known is None or known.measures:
+            stop = end + 1 if end == len(levels) - 1 else end
+            for against in "ur":
+                _pool(tables["m"][row, begin:stop], tables[against][row, begin:stop])
+        begin = end
+
+
+def _pool(m: Bits, u: Bits) -> None:
+    """In place: within runs that violate the order, m is shared out as u is."""
+    blocks: list[list[int]] = []
+    for index in range(len(m)):
+        blocks.append([index])
+        while len(blocks) > 1 and _ratio(m, u, blocks[-2]) < _ratio(m, u, blocks[-1]):
+            last = blocks.pop()
+            blocks[-1] += last
+    for block in blocks:
+        if len(block) > 1:
+            m[block] = m[block].sum() * u[block] / u[block].sum()
+
+
+def _ratio(m: Bits, u: Bits, block: list[int]) -> float:
+    return float(m[block].sum() / max(float(u[block].sum()), 1e-300))
+
+
+def _field(field: Field, row: int, tables: Mapping[str, Bits]) -> Field:
+    rows = {k: _positive(table[row, : len(field.levels)]) for k, table in tables.items()}
+    levels: tuple[Level, ...] = tuple(
+        msgspec.structs.replace(level, **{k: float(rows[k][i]) for k in KINDS})
+        for i, level in enumerate(field.levels)
+    )
+    return msgspec.structs.replace(field, levels=levels)
 
 
 def _positive(row: Bits) -> Bits:
@@ -222,29 +334,29 @@ def _positive(row: Bits) -> Bits:
     return np.asarray(rounded)
 
 
-def _frequencies(features: Features, field: str) -> Frequencies:
-    """Shares of the most frequent names, and what a name not among them counts for."""
-    codes = getattr(features, field)
-    counts = np.bincount(codes[codes >= 0], minlength=len(features.names))
+def _dependence(prior: Model, bond: tuple[int, int], found: Estimate) -> Dependence:
+    one, two = (prior.fields[row] for row in bond)
+    bits = bond_bits(found.joint[bond], (len(one.levels), len(two.levels)))
+    tables = {
+        kind: tuple(tuple(round(float(x), 6) for x in row) for row in table)
+        for kind, table in bits.items()
+    }
+    return Dependence(one.name, two.name, **tables)
+
+
+def _frequencies(features: Features, name: str) -> Frequencies:
+    """Shares of the most frequent values, and what a value not among them counts for."""
+    column = features.column(name)
+    codes = column.codes[0]
+    counts = np.bincount(codes[codes >= 0], minlength=max(len(column.values), 1))
     total = max(int(counts.sum()), 1)
-    order = np.lexsort((np.arange(len(counts)), -counts))[:LISTED_NAMES]
-    listed = order[counts[order] >= SMALL_NUMBER]
-    shares = {features.names[i]: round(float(counts[i] / total), 9) for i in listed.tolist()}
+    texts = column.values.texts
+    frequent = np.flatnonzero(counts >= SMALL_NUMBER)
+    order = np.lexsort((texts[frequent].astype(str), -counts[frequent]))[:LISTED_VALUES]
+    listed = frequent[order]
+    shares = {str(texts[i]): round(float(counts[i] / total), 9) for i in listed.tolist()}
     rest = np.delete(counts, listed).astype(np.float64)
-    # What a record's unlisted name is borne by, on average over records.
+    # What a record's unlisted value is borne by, on average over records.
     borne_by = float(rest @ rest / rest.sum()) if rest.any() else 1.0
     other = round(max(borne_by / total, 1e-7), 12)
     return Frequencies(dict(sorted(shares.items())), other=other)
-
-
-def _summary(passes: Sequence[Pass], shares: Sequence[Bits]) -> dict[str, dict[str, float]]:
-    return {
-        one.name: {
-            "proposed": float(one.proposed),
-            "compared": float(one.compared),
-            "match": float(share[0]),
-            "relative": float(share[1]),
-            "stranger": float(share[2]),
-        }
-        for one, share in zip(passes, shares, strict=True)
-    }

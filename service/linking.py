@@ -10,7 +10,6 @@ Rules:
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,18 +20,16 @@ import numpy as np
 import pyarrow as pa
 
 from linkage.engine import Partition, link
-from linkage.features import build_features
 from linkage.model import Model, uk_person
-from linkage.train import train
 from schemas.dates import Instant
 from schemas.errors import NeedsDecision
 from schemas.settings import Settings
 from service.identity import Changes, changes
+from service.model_files import load_model, write_whole
 from service.ports import Store
+from service.training import SMALLEST_TRAINING, train_model
 
 Clock = Callable[[], Instant]
-SMALLEST_TRAINING = 2_000
-"""Fewer records than this teach too little: the shipped model is used as it is."""
 
 
 @dataclass
@@ -119,34 +116,14 @@ def link_records(
     return report
 
 
-def load_model(path: Path) -> Model:
-    """The workspace's frozen model. Raises: InvalidValue."""
-    return Model.from_json(path.read_bytes())
-
-
 def _frozen_model(path: Path, table: pa.Table, settings: Settings) -> Model:
     if path.exists():
         return load_model(path)
     model = uk_person()
     if len(table) >= SMALLEST_TRAINING:
-        features = build_features(
-            table,
-            keeps_apart=frozenset(s.id for s in settings.sources if s.keeps_people_apart),
-            accept_test_numbers=settings.link.accept_test_numbers,
-        )
-        model = train(features, model).model
+        model = train_model(table, settings, model).model
     write_whole(path, model.to_json())
     return model
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there whole or not at all, whatever happens meanwhile."""
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
 
 
 def _run_hash(model: Model, settings: Settings) -> str:

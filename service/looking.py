@@ -17,12 +17,10 @@ import pyarrow as pa
 
 from audit.events import EventOutcome
 from consent.commands import Action
-from linkage.compare import FIELDS, LEVELS
-from linkage.engine import Scorer
 from linkage.features import build_features
 from linkage.guards import GUARDS
 from linkage.model import Model
-from linkage.score import probability, weights_of
+from linkage.score import Scorer, Weights, probability
 from schemas.columns import match_table
 from schemas.dates import Instant
 from schemas.errors import NotFound
@@ -142,35 +140,34 @@ def explain_records(
         _pair_table((one.source, two.source), (one.record, two.record)),
         keeps_apart=frozenset(s.id for s in settings.sources if s.keeps_people_apart),
         accept_test_numbers=settings.link.accept_test_numbers,
+        extra=model.columns,
     )
     left, right = np.array([0], np.int32), np.array([1], np.int32)
     scorer = Scorer(features, model)
     levels = scorer.levels(left, right)
-    bits, guard = scorer.score(left, right)
-    weights = weights_of(model)
+    scored = scorer.score(left, right)
+    tables = Weights(model).tables
     fields = []
-    for index, name in enumerate(FIELDS):
-        code = int(levels[index, 0])
+    for row, field in enumerate(model.fields):
+        code = int(levels[row, 0])
+        match, relative, stranger = (float(tables[kind][row, code]) for kind in "mru")
         fields.append(
             {
-                "field": name,
-                "level": LEVELS[name][code - 1] if code else "missing",
-                "bits_against_strangers": round(
-                    float(weights.m[index, code] - weights.u[index, code]), 2
-                ),
-                "bits_against_relatives": round(
-                    float(weights.m[index, code] - weights.r[index, code]), 2
-                ),
+                "field": field.name,
+                "level": field.levels[code - 1].name if code else "missing",
+                "bits_against_strangers": round(match - stranger, 2),
+                "bits_against_relatives": round(match - relative, 2),
             }
         )
-    rail = GUARDS[guard[0] - 1].reason if guard[0] else None
+    bits, guard = float(scored.bits[0]), int(scored.guard[0])
+    rail = GUARDS[guard - 1].reason if guard else None
     return Explanation(
-        bits=round(float(bits[0]), 2),
-        probability=float(probability(bits)[0]),
+        bits=round(bits, 2),
+        probability=float(probability(scored.bits)[0]),
         fields=fields,
         guard=rail,
         together=together,
-        verdict=_verdict(settings, float(bits[0]), rail),
+        verdict=_verdict(settings, bits, rail),
     )
 
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined, select_autoescape
 from schemas.dates import Instant
 from schemas.records import Outcome
 from schemas.settings import Settings
-from service.linking import write_whole
+from service.model_files import write_whole
 from service.nightly import NightlyReport
 from service.summary import ingest_document, ingest_lines, link_lines
 

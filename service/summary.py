@@ -15,7 +15,6 @@ from service.nightly import NightlyReport
 
 if TYPE_CHECKING:  # heavy modules, of which only the types are named here
     from service.evaluating import Evaluation
-    from service.link_file import LinkFileReport
 
 _MOST_REASONS = 5
 
@@ -212,19 +211,4 @@ def evaluation_lines(found: Evaluation) -> list[str]:
         )
     if found.unknown:
         lines.append(f"{found.unknown:,} published records are not in the truth file")
-    return lines
-
-
-def link_file_lines(report: LinkFileReport, out: Path) -> list[str]:
-    """What was linked and how the columns were understood."""
-    lines = [f"recognised: {text}" for text in report.recognised]
-    lines += [
-        f"{name}: {n:,} values carry no evidence (not what the field says)"
-        for name, n in report.without_evidence.items()
-        if n
-    ]
-    lines.append(
-        f"{report.records:,} records, {report.persons:,} persons, {report.compared:,} pairs "
-        f"compared; written to {out}"
-    )
     return lines

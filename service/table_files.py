@@ -1,8 +1,9 @@
-"""Files of tables as a user gives and takes them: text columns in, CSV or Parquet out.
+"""Files of tables as a user gives and takes them: columns in, CSV or Parquet out.
 
 Rules:
-- Every value comes as the text that stands there: a whole number stays whole beside empty cells, a
-  date stays in its order, and a person may be called Null or Na (`MISSING` says what is nothing).
+- Every value of a CSV file comes as the text that stands there: a whole number stays whole beside
+  empty cells, a date stays in its order, and a person may be called Null or Na. Parquet keeps its
+  types; `linkage.tables` reads them as texts.
 - Outputs are checked before the work begins; they appear whole or not at all, and no output is an
   input or another output.
 - No message holds a value.
@@ -15,59 +16,59 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from schemas.errors import InputError
-from schemas.settings import FileSettings
 
-MISSING = FileSettings.missing_values
-"""Texts that mean "nothing", as in feeds."""
 OUTPUTS = (".csv", ".parquet")
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """A file as text columns. Raises: InputError."""
+def read_table(path: Path) -> pa.Table:
+    """A file as a table. Raises: InputError."""
     kind = path.suffix.lower()
     read = _READERS.get(kind)
     if read is None:
         raise InputError(f"{path}: expected a name ending in {', '.join(_READERS)}")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, not a file")
     try:
-        frame = read(path)
+        return read(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (ValueError, OSError, pa.ArrowException, msgspec.MsgspecError) as error:
-        raise InputError(f"{path}: cannot be read as {kind} ({type(error).__name__})") from None
-    return frame.mask(frame.isin(MISSING))
+        raise InputError(
+            f"{path}: cannot be read as {kind} in UTF-8 ({type(error).__name__})"
+        ) from None
 
 
-def _read_csv(path: Path, separator: str = ",") -> pd.DataFrame:
-    frame: pd.DataFrame = pd.read_csv(path, dtype="string", sep=separator, keep_default_na=False)
-    return frame
+def _read_csv(path: Path, separator: str = ",") -> pa.Table:
+    parse = pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True)
+    with pa_csv.open_csv(path, parse_options=parse) as stream:
+        names = stream.schema.names
+    return pa_csv.read_csv(
+        path,
+        parse_options=parse,
+        convert_options=pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+        ),
+    )
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    table = pq.read_table(path)
-    columns = [pd.Series(_as_text(c).to_pylist(), dtype="string") for c in table.columns]
-    return pd.DataFrame(dict(zip(table.column_names, columns, strict=True)))
+def _read_parquet(path: Path) -> pa.Table:
+    schema = pq.read_schema(path)
+    texts = [f.name for f in schema if pa.types.is_string(f.type)]
+    return pq.read_table(path, read_dictionary=texts)
 
 
-def _as_text(column: Any) -> Any:
-    if pa.types.is_nested(column.type):
-        return pa.array([_text(value) for value in column.to_pylist()], pa.string())
-    return pc.cast(column, pa.string())
-
-
-def _read_ndjson(path: Path) -> pd.DataFrame:
+def _read_ndjson(path: Path) -> pa.Table:
     decoder = msgspec.json.Decoder(dict[str, Any])
     rows = [decoder.decode(line) for line in path.read_bytes().splitlines() if line.strip()]
     names = dict.fromkeys(name for row in rows for name in row)
-    columns = {
-        name: pd.Series([_text(row.get(name)) for row in rows], dtype="string") for name in names
-    }
-    return pd.DataFrame(columns)
+    return pa.table(
+        {name: pa.array([_text(row.get(name)) for row in rows], pa.string()) for name in names}
+    )
 
 
 def _text(value: Any) -> str | None:
@@ -76,7 +77,7 @@ def _text(value: Any) -> str | None:
     return msgspec.json.encode(value).decode()
 
 
-_READERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {
+_READERS: Mapping[str, Callable[[Path], pa.Table]] = {
     ".csv": _read_csv,
     ".txt": _read_csv,
     ".tsv": lambda path: _read_csv(path, "\t"),
@@ -95,11 +96,13 @@ def source_names(paths: Sequence[Path]) -> list[str]:
     return [str(path) for path in paths]
 
 
-def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """That the outputs can be written without harm. Raises: InputError."""
+def check_outputs(
+    outputs: Sequence[Path], inputs: Sequence[Path], others: Sequence[Path] = ()
+) -> None:
+    """That the outputs can be written without harm; `others` are no tables. Raises: InputError."""
     taken = {path.resolve() for path in inputs}
-    for out in outputs:
-        if out.suffix.lower() not in OUTPUTS:
+    for out in (*outputs, *others):
+        if out not in others and out.suffix.lower() not in OUTPUTS:
             raise InputError(f"{out}: expected a name ending in {' or '.join(OUTPUTS)}")
         if not out.parent.is_dir():
             raise InputError(f"{out}: its folder is not there")
@@ -113,15 +116,28 @@ def write_table(table: pa.Table, out: Path) -> None:
 
     Requires: `check_outputs` has passed. Raises: InputError where it cannot be written.
     """
-    temporary = out.with_name(out.name + ".part")
-    try:
-        temporary.touch(mode=0o600)
+
+    def write(temporary: Path) -> None:
         if out.suffix.lower() == ".parquet":
             pq.write_table(table, temporary)
         else:
-            table.to_pandas().to_csv(temporary, index=False)
+            pa_csv.write_csv(table, temporary, pa_csv.WriteOptions(quoting_style="needed"))
+
+    _write_whole(out, write)
+
+
+def write_text(text: str, out: Path) -> None:
+    """Writes a text, whole or not at all, for the owner's eyes. Raises: InputError."""
+    _write_whole(out, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _write_whole(out: Path, write: Callable[[Path], object]) -> None:
+    temporary = out.with_name(out.name + ".part")
+    try:
+        temporary.touch(mode=0o600)
+        write(temporary)
         temporary.replace(out)
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror})") from None
+        raise InputError(f"{out}: cannot be written ({error.strerror or 'no room'})") from None
     finally:
         temporary.unlink(missing_ok=True)

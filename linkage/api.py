@@ -1,0 +1,261 @@
+"""Linking a user's own table, in a notebook or a script: `link`, and what it gives back.
+
+Rules:
+- Without a frozen model the table trains its own, from a prior (the shipped `uk_person` unless
+  another is given), with blocking rules for the columns it has and the threshold that its own
+  scores recommend. With a frozen model nothing is learnt.
+- The same records give the same persons, whatever the order of rows and the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from linkage.columns import Features
+from linkage.engine import MustLinks, Partition, Progress, block, link_features
+from linkage.features import build_features
+from linkage.model import ColumnSpec, Field, Level, Model, uk_person
+from linkage.plan import default_rules
+from linkage.score import Scorer, probability
+from linkage.tables import Reading, as_arrow, as_text, read_columns
+from linkage.thresholds import Rates, Sample, draw, rates, recommend
+from linkage.train import Labels, Trained, train
+from schemas.errors import InputError, NotUsable
+
+GUARDS = ("verified_numbers_differ", "born_after_death", "died_years_apart", "source_holds_apart")
+"""Guard rails that hold for any table. Those of the nightly run that rest on clean dates of birth
+(twins, generations, one number on two people) are left to the score."""
+PLACES = ("town", "region", "birth_place")
+
+
+@dataclass(frozen=True)
+class Linked:
+    """What `link` found.
+
+    Attributes:
+        records: table `record_id`, `source`, `person_id`, one row per input row, in its order.
+        model: the model used; `trained` how its training went, None where it was frozen.
+        partition: labels, edges, tasks and counts by rule.
+        reading: how the table's columns were understood.
+        rates: estimated precision and recall by threshold, without labels.
+        join_bits, review_bits: the thresholds that were used.
+    """
+
+    records: pa.Table
+    model: Model
+    trained: Trained | None
+    partition: Partition
+    reading: Reading
+    features: Features = field(repr=False)
+    sample: Sample = field(repr=False)
+    rates: Rates = field(repr=False)
+    join_bits: float = 0.0
+    review_bits: float = 0.0
+
+    @property
+    def persons(self) -> int:
+        """How many persons there are."""
+        return len(np.unique(self.partition.label))
+
+    @cached_property
+    def pairs(self) -> pa.Table:
+        """Scored pairs at or above the review threshold: `left_id`, `right_id`, `match_weight`,
+        `probability`, their sources, the guard that forbids, and bits per field against
+        strangers."""
+        edges = self.partition.edges
+        left, right = (edges[side].to_numpy() for side in ("left", "right"))
+        place = np.empty(len(self.features), np.int32)
+        place[self.features.row] = np.arange(len(self.features), dtype=np.int32)
+        bits = edges["bits"].to_numpy()
+        ids, source = (
+            self.reading.ids,
+            self.reading.table["source"].combine_chunks().dictionary_decode(),
+        )
+        one, two = pa.array(left), pa.array(right)
+        fields = Scorer(self.features, self.model).field_bits(place[left], place[right])
+        return pa.table(
+            {
+                "left_id": ids.take(one),
+                "right_id": ids.take(two),
+                "match_weight": bits,
+                "probability": probability(bits),
+                "left_source": source.take(one),
+                "right_source": source.take(two),
+                "forbidden_by": edges["guard"],
+                **fields,
+            }
+        )
+
+
+def link(
+    data: Any,
+    model: Model | None = None,
+    *,
+    prior: Model | None = None,
+    mapping: Mapping[str, Sequence[str]] | None = None,
+    identifiers: Sequence[str] = (),
+    exact: Sequence[str] = (),
+    id_column: str | None = None,
+    source_column: str | None = None,
+    keeps_apart: Sequence[str] = (),
+    join_bits: float | None = None,
+    labels: Any | None = None,
+    must_links: MustLinks | None = None,
+    dependence: bool = True,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Linked:
+    """Links the records of a table.
+
+    Args:
+        data: anything with the Arrow interface. Columns with well-known names are recognised.
+        model: a frozen model; without one the table trains its own from `prior` (`uk_person`). A
+            prior other than that keeps its own blocking rules.
+        mapping: field → column or columns (a date in three); identifiers, exact: further columns.
+        id_column, source_column: where they are not called by a well-known name.
+        keeps_apart: sources of which no two records are one person.
+        join_bits: the join threshold; None takes the recommended one.
+        labels: table `left_id`, `right_id`, `match` of judged pairs, to learn from.
+        must_links: pairs of rows that are one person, whatever their score.
+        dependence: model fields that move together.
+
+    Raises: InputError (columns, ids), NotUsable (nothing to link on), InvalidValue (the model).
+    """
+    reading = read_columns(
+        data, mapping=mapping, identifiers=identifiers, exact=exact,
+        id_column=id_column, source_column=source_column,
+    )  # fmt: skip
+    asked = model or prior or uk_person()
+    extra = {spec.name: spec for spec in (*reading.extra, *asked.columns)}
+    features = build_features(
+        reading.table,
+        keeps_apart=keeps_apart,
+        accept_test_numbers=True,
+        extra=[spec for name, spec in extra.items() if name in reading.table.column_names],
+    )
+    trained = None
+    if model is None:
+        start = prior_for(features, asked, reading.extra, own_rules=prior is None)
+        blockers = block(features, start, threads)
+        judged = _labels(labels, reading, features) if labels is not None else None
+        trained = train(
+            features, start, labels=judged, dependence=dependence, threads=threads,
+            blockers=blockers, count_relatives=prior is None,
+        )  # fmt: skip
+        model = trained.model
+    else:
+        _check_fits(model, features)
+        blockers = block(features, model, threads)
+    scorer = Scorer(features, model)
+    sample = draw(scorer, blockers)
+    found = rates(sample)
+    recommended, review = recommend(found)
+    if join_bits is None:
+        join_bits = recommended if model.join_bits is None else model.join_bits
+    if trained is not None:
+        model = msgspec.structs.replace(model, join_bits=join_bits)
+    partition = link_features(
+        features, model, join_bits=join_bits, review_bits=min(review, join_bits),
+        must_links=must_links, threads=threads, progress=progress, blockers=blockers,
+    )  # fmt: skip
+    return Linked(
+        records=_records(reading, features, partition),
+        model=model,
+        trained=trained,
+        partition=partition,
+        reading=reading,
+        features=features,
+        sample=sample,
+        rates=found,
+        join_bits=join_bits,
+        review_bits=min(review, join_bits),
+    )
+
+
+def prior_for(
+    features: Features, prior: Model, extra: Sequence[ColumnSpec], *, own_rules: bool
+) -> Model:
+    """The prior with a field for every declared column, and rules for the columns at hand.
+
+    Args:
+        own_rules: plan rules for this table in the place of the prior's.
+    """
+    known = {spec.name for spec in prior.columns} | {f.column for f in prior.fields}
+    new = [spec for spec in extra if spec.name not in known]
+    rules = tuple(default_rules(features)) if own_rules else prior.rules
+    return msgspec.structs.replace(
+        prior,
+        columns=(*prior.columns, *new),
+        fields=(*prior.fields, *(category_field(spec.name) for spec in new)),
+        rules=rules or prior.rules,
+        guards=GUARDS if own_rules else prior.guards,
+    )
+
+
+def category_field(name: str) -> Field:
+    """A field for a category that no prior knows. Places are shared in a household."""
+    shared = 0.8 if name in PLACES else 0.3
+    return Field(
+        name=name,
+        column=name,
+        levels=(
+            Level(name="same", test="equal", m=0.85, r=shared, u=0.1, frequency=1.0),
+            Level(name="close", test="jaro_winkler", at=0.88, m=0.05, r=0.03, u=0.02),
+            Level(name="different", m=0.1, r=0.97 - shared, u=0.88),
+        ),
+    )
+
+
+def _check_fits(model: Model, features: Features) -> None:
+    """A frozen model must have something to compare. Raises: NotUsable."""
+    held = [f.name for f in model.fields if f.column != "source"
+            and not features.column(f.column).empty]  # fmt: skip
+    if not held:
+        names = ", ".join(f.column for f in model.fields)
+        raise NotUsable(f"the model was trained on other fields than this table has: {names}")
+
+
+def _labels(labels: Any, reading: Reading, features: Features) -> Labels:
+    """Judged pairs as rows of the features. Raises: InputError."""
+    table = as_arrow(labels)
+    for name in ("left_id", "right_id", "match"):
+        if name not in table.column_names:
+            raise InputError(f"labels: no column '{name}'; expected left_id, right_id and match")
+    place = np.empty(len(features), np.int32)
+    place[features.row] = np.arange(len(features), dtype=np.int32)
+    sides = []
+    for name in ("left_id", "right_id"):
+        ids = as_text(table[name].combine_chunks())
+        rows = pc.index_in(ids, value_set=reading.ids)
+        if rows.null_count:
+            raise InputError(f"labels: {rows.null_count} values of '{name}' are no record's id")
+        sides.append(place[rows.to_numpy()])
+    judged = as_text(table["match"].combine_chunks())
+    match = pc.is_in(pc.utf8_lower(judged), value_set=pa.array(["true", "1", "yes", "match"]))
+    one, two = np.minimum(*sides), np.maximum(*sides)
+    return Labels(one, two, np.asarray(match.to_numpy(zero_copy_only=False), bool))
+
+
+def _records(reading: Reading, features: Features, partition: Partition) -> pa.Table:
+    """Persons numbered in the canonical order of their first records."""
+    place = np.empty(len(features), np.int64)
+    place[features.row] = np.arange(len(features))
+    first = place[partition.label]
+    smallest = np.full(len(features), len(features), np.int64)
+    np.minimum.at(smallest, first, place)
+    _, person = np.unique(smallest[first], return_inverse=True)
+    return pa.table(
+        {
+            "record_id": reading.ids,
+            "source": reading.sources,
+            "person_id": person.astype(np.int64),
+        }
+    )

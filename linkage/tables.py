@@ -1,0 +1,447 @@
+"""A user's table as the columns that linkage reads: mapped by the user, or by well-known names.
+
+Rules:
+- Tables are anything with the Arrow interface (pandas, Polars, DuckDB, PyArrow). Every value is
+  read as text, however its column was typed; a list of texts is several values.
+- Values that are not what their field says (an NHS number with a wrong check digit, a date that is
+  none) carry no evidence, and are counted.
+- Each distinct value is read once.
+- Records are put in the order of source and id, or of their content where there is no id: the
+  order of rows decides nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from linkage import birthdates
+from linkage import standardise as std
+from linkage.columns import distinct, encode
+from linkage.model import ColumnSpec
+from schemas.errors import InputError, NotUsable
+from schemas.settings import FileSettings
+
+WELL_KNOWN: dict[str, tuple[str, ...]] = {
+    "given_name": ("given_name", "first_name", "firstname", "forename", "forenames", "given",
+                   "given_names", "christian_name"),
+    "middle_name": ("middle_name", "middle_names", "second_name", "middle_initial"),
+    "family_name": ("family_name", "surname", "last_name", "lastname", "family"),
+    "full_name": ("full_name", "fullname", "name", "patient_name"),
+    "previous_family_name": ("previous_family_name", "maiden_name", "previous_surname",
+                             "birth_surname", "alias_surname"),
+    "date_of_birth": ("date_of_birth", "dob", "birth_date", "birthdate", "dateofbirth"),
+    "gender": ("gender", "sex"),
+    "postcode": ("postcode", "post_code", "postal_code", "zip", "zipcode", "zip_code",
+                 "postcode_fake"),
+    "address": ("address", "address_1", "address_line_1", "address1", "street_address"),
+    "house_number": ("house_number", "street_number", "building_number"),
+    "street": ("street", "street_name"),
+    "town": ("town", "city", "suburb", "post_town", "locality"),
+    "region": ("region", "state", "county"),
+    "phone": ("phone", "telephone", "phone_number", "mobile", "tel", "telephone_number"),
+    "email": ("email", "e_mail", "email_address"),
+    "nhs_number": ("nhs_number", "nhsnumber", "nhs_no"),
+    "gp_practice": ("gp_practice", "practice_code", "gp_code"),
+    "birth_place": ("birth_place", "birthplace", "place_of_birth"),
+    "occupation": ("occupation", "job_title"),
+    "ethnicity": ("ethnicity", "ethnic_group", "race_ethnicity"),
+}  # fmt: skip
+"""Field → column names that are taken for it when nothing is mapped (case and spaces aside)."""
+WELL_KNOWN_IDENTIFIERS = (
+    "ssn", "soc_sec_id", "social_security_number", "national_insurance_number", "ni_number", "nino",
+    "passport_number", "hospital_number",
+)  # fmt: skip
+ID_NAMES = ("record_id", "unique_id", "rec_id", "id")
+EXTRA: Mapping[str, str] = {
+    "town": "category", "region": "category", "birth_place": "category", "occupation": "category",
+    "ethnicity": "category",
+}  # fmt: skip
+"""Fields beyond the standard columns → kind of column."""
+
+
+@dataclass
+class Reading:
+    """How a table was understood.
+
+    Attributes:
+        table: the columns that linkage reads, one row per record, in the input's order.
+        ids: record ids as text. extra: declared columns beyond the standard ones.
+        mapping: field → columns; recognised: those that were not mapped by the user.
+        without_evidence: field → how many values were none of their kind.
+    """
+
+    table: pa.Table
+    ids: pa.Array
+    extra: tuple[ColumnSpec, ...]
+    mapping: dict[str, list[str]]
+    recognised: list[str]
+    without_evidence: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> pa.Array:
+        """Each record's source."""
+        return self.table["source"].combine_chunks().dictionary_decode()
+
+
+def as_arrow(data: Any) -> pa.Table:
+    """Any table as Arrow. Raises: InputError."""
+    if isinstance(data, pa.Table):
+        return data
+    if hasattr(data, "__arrow_c_stream__"):
+        try:
+            return pa.table(data)
+        except (pa.ArrowException, TypeError) as error:
+            return _column_by_column(data, error)
+    raise InputError(f"expected a table with the Arrow interface, got {type(data).__name__}")
+
+
+def _column_by_column(frame: Any, error: Exception) -> pa.Table:
+    """A table of pandas whose columns hold values of several types: those become text."""
+    if not hasattr(frame, "columns") or not hasattr(frame, "astype"):
+        raise InputError(f"the table cannot be read as Arrow ({type(error).__name__})") from None
+    columns = {}
+    for name in frame.columns:
+        try:
+            columns[str(name)] = pa.array(frame[name], from_pandas=True)
+        except (pa.ArrowException, TypeError):
+            texts = frame[name].map(lambda v: str(v).strip(), na_action="ignore")
+            columns[str(name)] = pa.array(texts, pa.string(), from_pandas=True)
+    return pa.table(columns)
+
+
+def read_columns(
+    data: Any,
+    *,
+    mapping: Mapping[str, Sequence[str]] | None = None,
+    identifiers: Sequence[str] = (),
+    exact: Sequence[str] = (),
+    id_column: str | None = None,
+    source_column: str | None = None,
+) -> Reading:
+    """Reads a user's table; see the module's rules.
+
+    Args:
+        mapping: field (`WELL_KNOWN`) → column or columns, in order (a date in three).
+        identifiers: columns of further identifying numbers; exact: of further categories.
+        id_column, source_column: where they are not called by a well-known name.
+
+    Raises: InputError (no such field or column, an id that stands twice), NotUsable (nothing to
+        link on).
+    """
+    table = as_arrow(data)
+    taken = [*identifiers, *exact, *filter(None, (source_column, id_column))]
+    asked = {name: list(columns) for name, columns in (mapping or {}).items()}
+    _check_names(table, asked, taken)
+    used, numbers, recognised = _recognise(table, asked, identifiers, taken)
+    if not used and not numbers and not exact:
+        raise NotUsable(
+            "no column to link on: map some with --map field=column; fields are "
+            + ", ".join(WELL_KNOWN)
+        )
+    texts = _Texts(table)
+    texts.read([*(c for columns in used.values() for c in columns), *numbers, *exact])
+    sources = texts.of([source_column]) if source_column else _plain_source(texts, table)
+    issues: dict[str, int] = {}
+    columns: dict[str, pa.Array] = {"source": sources, **_standard(texts, used, sources, issues)}
+    if numbers:
+        columns["identifier"] = _identifiers(texts, numbers)
+    extra = [ColumnSpec(name, kind) for name, kind in EXTRA.items() if name in used]
+    columns |= {spec.name: texts.of(used[spec.name]) for spec in extra}
+    columns |= {_plain(name): texts.of([name]) for name in exact}
+    extra += [ColumnSpec(_plain(name), "category") for name in exact]
+    ids, founder = _ids(table, id_column, sources, columns)
+    columns["founder"] = pa.array(founder)
+    return Reading(pa.table(columns), ids, tuple(extra), used, recognised, issues)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def _shown(table: pa.Table) -> list[str]:
+    return [c for c in table.column_names if c != SOURCE_OF_FILE]
+
+
+SOURCE_OF_FILE = "\0source"
+"""Column in which a caller may say which file a row came from."""
+
+
+def _check_names(table: pa.Table, asked: Mapping[str, list[str]], taken: Sequence[str]) -> None:
+    for name in asked:
+        if name not in WELL_KNOWN:
+            raise InputError(f"--map {name}: no such field; fields are {', '.join(WELL_KNOWN)}")
+    for column in [c for columns in asked.values() for c in columns] + list(taken):
+        if table.column_names.count(column) != 1:
+            many = "more than one" if column in table.column_names else "no"
+            raise InputError(f"{many} column {column!r}; columns are {', '.join(_shown(table))}")
+
+
+def _recognise(
+    table: pa.Table,
+    asked: Mapping[str, list[str]],
+    identifiers: Sequence[str],
+    taken: Sequence[str],
+) -> tuple[dict[str, list[str]], list[str], list[str]]:
+    """Field → columns and the columns of identifiers, with what was recognised added."""
+    used = {name: list(columns) for name, columns in asked.items()}
+    spoken_for = {c for columns in used.values() for c in columns} | set(taken)
+    by_plain = {_plain(c): c for c in _shown(table)}
+    recognised = []
+    for name, known in WELL_KNOWN.items():
+        found = next((by_plain[k] for k in known if k in by_plain), None)
+        if name not in used and found is not None and found not in spoken_for:
+            if name == "full_name" and {"given_name", "family_name"} & set(used):
+                continue
+            used[name] = [found]
+            recognised.append(f"{found} as {name}")
+    numbers = list(identifiers)
+    for known_as in WELL_KNOWN_IDENTIFIERS:
+        found = by_plain.get(known_as)
+        if found is not None and found not in spoken_for:
+            numbers.append(found)
+            recognised.append(f"{found} as an identifier")
+    return used, numbers, recognised
+
+
+class _Texts:
+    """The table's columns as trimmed texts, null where empty; each distinct value read once."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+        self._done: dict[str, pa.Array] = {}
+
+    def of(self, columns: Sequence[str], separator: str = " ") -> pa.Array:
+        """One column, or several joined, those that are missing left out: a dictionary array."""
+        parts = [self._one(name) for name in columns]
+        if len(parts) == 1:
+            return parts[0]
+        # Not null_handling="skip": that drops rows of which every part is null.
+        plain = (pc.fill_null(part.dictionary_decode(), "") for part in parts)
+        joined = pc.utf8_trim(pc.binary_join_element_wise(*plain, separator), characters=separator)
+        return by_value(joined, as_text)
+
+    def read(self, names: Sequence[str]) -> None:
+        """Reads columns side by side: Arrow's kernels let other threads run."""
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            list(pool.map(self._one, dict.fromkeys(names)))
+
+    def _one(self, name: str) -> pa.Array:
+        if name not in self._done:
+            array = self._table[name].combine_chunks()
+            if pa.types.is_nested(array.type):
+                array = as_text(array)
+            self._done[name] = by_value(array, as_text)
+        return self._done[name]
+
+
+def as_text(array: pa.Array) -> pa.Array:
+    """An array of any type as texts, as a person would write them; empty ones null."""
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return as_text(array.dictionary_decode())
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        joined = pc.binary_join(pc.cast(array, pa.list_(pa.string())), " ")
+        return as_text(joined)
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+        return pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string())
+    if pa.types.is_floating(kind):
+        # Whole numbers beside empty cells come as floats: 1980.0 is 1980.
+        whole = pc.and_(pc.equal(array, pc.floor(array)), pc.less(pc.abs(array), 1e15))
+        plain = pc.cast(pc.if_else(pc.fill_null(whole, False), array, None), pa.int64())
+        text = pc.coalesce(pc.cast(plain, pa.string()), pc.cast(array, pa.string()))
+        return pc.if_else(pc.fill_null(pc.is_nan(array), False), pa.scalar(None, pa.string()), text)
+    if pa.types.is_timestamp(kind):
+        return pc.strftime(array, format="%Y-%m-%d")
+    text = pc.utf8_trim_whitespace(pc.cast(array, pa.string()))
+    text = pc.replace_substring_regex(text, r"\s{2,}", " ")
+    nothing = pc.is_in(text, value_set=pa.array(sorted(FileSettings.missing_values)))
+    return pc.if_else(nothing, pa.scalar(None, pa.string()), text)
+
+
+def _plain_source(texts: _Texts, table: pa.Table) -> pa.Array:
+    if SOURCE_OF_FILE in table.column_names:
+        return texts.of([SOURCE_OF_FILE])
+    same = pa.array(np.zeros(len(table), np.int32))
+    return pa.DictionaryArray.from_arrays(same, pa.array(["0"]))
+
+
+def by_value(array: pa.Array, read: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """Each distinct value read once: a dictionary array of what was read, null where nothing."""
+    codes, values = encode(array)
+    again, found = encode(read(values))
+    codes = np.where(codes >= 0, again[codes], -1) if len(again) else codes
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), found)
+
+
+def _missing(read: pa.Array, sent: pa.Array) -> int:
+    """How many values were sent and not understood."""
+    return int(read.null_count - sent.null_count)
+
+
+def _standard(
+    texts: _Texts, used: Mapping[str, list[str]], sources: pa.Array, issues: dict[str, int]
+) -> dict[str, pa.Array]:
+    """Columns of `schemas.columns.MATCH_SCHEMA` from the fields that are mapped."""
+    out: dict[str, pa.Array] = {}
+    given = [*used.get("given_name", ()), *used.get("middle_name", ())]
+    if given:
+        out["given"] = texts.of(given)
+    if "family_name" in used:
+        out["family"] = texts.of(used["family_name"])
+    if "previous_family_name" in used:
+        out["family_previous"] = texts.of(used["previous_family_name"])
+    if "full_name" in used:
+        out["name_text"] = texts.of(used["full_name"])
+    lines = [c for f in ("house_number", "street", "address") for c in used.get(f, ())]
+    if lines:
+        out["address"] = texts.of(lines)
+    for name, column in (("phone", "phone"), ("email", "email"), ("gp_practice", "gp_practice")):
+        if name in used:
+            out[column] = texts.of(used[name])
+    if "postcode" in used:
+        out["postcode"] = by_value(texts.of(used["postcode"]), postcodes)
+    if "gender" in used:
+        out["gender"] = by_value(texts.of(used["gender"]), _genders)
+    if "nhs_number" in used:
+        sent = texts.of(used["nhs_number"])
+        out["nhs_number"] = by_value(sent, nhs_numbers)
+        issues["nhs_number"] = _missing(out["nhs_number"], sent)
+    if "date_of_birth" in used:
+        columns = used["date_of_birth"]
+        sent = texts.of(columns, "-")
+        out["birth_date"], issues["date_of_birth"] = _dates(sent, sources)
+    return out
+
+
+def _dates(sent: pa.Array, sources: pa.Array) -> tuple[pa.Array, int]:
+    """Dates as yyyymmdd numbers, each source's in its own order of day and month, and how many
+    could not be read."""
+    codes, values = encode(sent)
+    day, unread_day = birthdates.dates(values, first="day")
+    month, unread_month = birthdates.dates(values, first="month")
+    present = codes >= 0
+    found = np.where(present, day[codes], 0) if len(day) else np.zeros(len(codes), np.int32)
+    unread = present & unread_day[codes] if len(day) else np.zeros(len(codes), bool)
+    if (unread_day & ~unread_month).any():
+        source, names = encode(sources)
+        seen, _ = distinct(source[present].astype(np.int64) * len(values) + codes[present])
+        of, value = seen // len(values), seen % len(values)
+        bad_day = np.bincount(of, weights=unread_day[value], minlength=len(names))
+        bad_month = np.bincount(of, weights=unread_month[value], minlength=len(names))
+        turned = present & (bad_month < bad_day)[source]
+        found = np.where(turned, month[codes], found)
+        unread = np.where(turned, unread_month[codes], unread)
+    return pa.array(found.astype(np.int32), mask=found == 0), int(unread.sum())
+
+
+def postcodes(array: pa.Array) -> pa.Array:
+    """Postcodes in capitals, those of the UK with one space in the right place."""
+    compact = pc.replace_substring_regex(std.plain_upper(array), "[^A-Z0-9]+", "")
+    british = pc.match_substring_regex(compact, r"^[A-Z]{1,2}[0-9][A-Z0-9]?[0-9][A-Z]{2}$")
+    spaced = pc.replace_substring_regex(compact, r"^(.*)(...)$", r"\1 \2")
+    text = pc.if_else(british, spaced, compact)
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+
+
+def nhs_numbers(array: pa.Array) -> pa.Array:
+    """NHS numbers as ten digits; null where the check digit is wrong (Modulus 11, NHS Data
+    Dictionary)."""
+    digits = pc.replace_substring_regex(array, r"[\s-]+", "")
+    digits = pc.replace_substring_regex(digits, r"\.0$", "")
+    sound = pc.fill_null(pc.match_substring_regex(digits, r"^[0-9]{10}$"), False)
+    numbers = pc.fill_null(pc.cast(pc.if_else(sound, digits, None), pa.int64()), 0)
+    values = numbers.to_numpy(zero_copy_only=False)
+    powers = 10 ** np.arange(9, -1, -1, dtype=np.int64)
+    figures = values[:, None] // powers % 10
+    check = 11 - (figures[:, :9] * np.arange(10, 1, -1)).sum(axis=1) % 11
+    right = np.where(check == 11, 0, check) == figures[:, 9]
+    return pc.if_else(pc.and_(sound, pa.array(right)), digits, pa.scalar(None, pa.string()))
+
+
+_GENDERS = {
+    **dict.fromkeys(("m", "male", "man", "boy", "1"), "male"),
+    **dict.fromkeys(("f", "female", "woman", "girl", "2"), "female"),
+}
+"""Texts for gender; the digits are those of ISO 5218 and of the NHS Data Dictionary."""
+
+
+def _genders(array: pa.Array) -> pa.Array:
+    sent = pc.utf8_lower(array).to_pylist()
+    return pa.array([_GENDERS.get(text) for text in sent], pa.string())
+
+
+def _identifiers(texts: _Texts, columns: Sequence[str]) -> pa.Array:
+    """One list per record of `column|value`."""
+    parts = []
+    for name in columns:
+        codes, values = encode(texts.of([name]))
+        compact = pc.replace_substring_regex(std.plain_upper(values), "[^A-Z0-9]+", "")
+        nothing = pc.fill_null(pc.match_substring_regex(compact, "^0*$"), True)
+        named = pc.binary_join_element_wise(pa.scalar(_plain(name)), compact, "|")
+        named = pc.if_else(nothing, pa.scalar(None, pa.string()), named)
+        parts.append(named.take(pa.array(codes, mask=codes < 0)))
+    n = len(parts[0])
+    flat = pa.concat_arrays(parts).take(
+        pa.array(np.arange(n * len(parts)).reshape(len(parts), n).T.reshape(-1))
+    )
+    present = flat.is_valid().to_numpy(zero_copy_only=False)
+    offsets = np.concatenate([[0], np.cumsum(present.reshape(n, -1).sum(axis=1))])
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), flat.drop_null())
+
+
+def _ids(
+    table: pa.Table,
+    id_column: str | None,
+    sources: pa.Array,
+    columns: Mapping[str, pa.Array],
+) -> tuple[pa.Array, npt.NDArray[np.int64]]:
+    """Record ids as text, and each record's place in the canonical order."""
+    n = len(table)
+    if id_column is None:
+        named = (c for c in _shown(table) if _plain(c) in ID_NAMES)
+        id_column = next(named, None)
+    if id_column is None:
+        return pa.array(np.arange(n)).cast(pa.string()), _rank_by_content(columns, n)
+    sent = table[id_column].combine_chunks()
+    ids = as_text(sent)
+    if ids.null_count:
+        raise InputError(f"column {id_column!r}: an id is empty")
+    keys = sent if pa.types.is_integer(sent.type) else ids
+    if bool(pc.all(pc.less(keys[:-1], keys[1:])).as_py() is not False):
+        return ids, np.arange(n)
+    order = pc.sort_indices(
+        pa.table({"id": keys, "source": sources.dictionary_decode()}),
+        sort_keys=[("source", "ascending"), ("id", "ascending")],
+    )
+    sorted_ids = keys.take(order)
+    sorted_sources = sources.take(order).dictionary_decode()
+    twice = pc.and_(
+        pc.equal(sorted_ids[:-1], sorted_ids[1:]), pc.equal(sorted_sources[:-1], sorted_sources[1:])
+    )
+    if pc.any(twice).as_py():
+        raise InputError(f"column {id_column!r}: an id stands twice in one source")
+    rank = np.empty(n, np.int64)
+    rank[order.to_numpy()] = np.arange(n)
+    return ids, rank
+
+
+def _rank_by_content(columns: Mapping[str, pa.Array], n: int) -> npt.NDArray[np.int64]:
+    """Places in the order of what the records hold: equal records may change places freely."""
+    plain = {k: v for k, v in columns.items() if not pa.types.is_list(v.type)}
+    decoded = {
+        k: v.dictionary_decode() if pa.types.is_dictionary(v.type) else v for k, v in plain.items()
+    }
+    order = pc.sort_indices(pa.table(decoded), sort_keys=[(k, "ascending") for k in decoded])
+    rank = np.empty(n, np.int64)
+    rank[order.to_numpy()] = np.arange(n)
+    return rank

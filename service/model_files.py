@@ -1,0 +1,23 @@
+"""Model files on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from linkage.model import Model
+
+
+def load_model(path: Path) -> Model:
+    """A model from its file. Raises: InvalidValue."""
+    return Model.from_json(path.read_bytes())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file so that it is there whole or not at all, whatever happens meanwhile."""
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
