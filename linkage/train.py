@@ -318,7 +318,7 @@ def _ratio(m: Bits, u: Bits, block: list[int]) -> float:
 
 
 def _field(field: Field, row: int, tables: Mapping[str, Bits]) -> Field:
-    rows = {k: _positive(table[row, : len(field.levels)]) for k, table in tables.items()}
+    rows = {k: positive(table[row, : len(field.levels)]) for k, table in tables.items()}
     levels: tuple[Level, ...] = tuple(
         msgspec.structs.replace(level, **{k: float(rows[k][i]) for k in KINDS})
         for i, level in enumerate(field.levels)
@@ -326,7 +326,7 @@ def _field(field: Field, row: int, tables: Mapping[str, Bits]) -> Field:
     return msgspec.structs.replace(field, levels=levels)
 
 
-def _positive(row: Bits) -> Bits:
+def positive(row: Bits) -> Bits:
     """Probabilities rounded to 9 places, none below the floor, summing to 1."""
     floored = np.maximum(row, FLOOR)
     rounded = np.round(floored / floored.sum(), 9)

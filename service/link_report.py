@@ -148,7 +148,9 @@ def _evidence(linked: Linked) -> Section:
     )
     if not len(frame):
         return Section("What carries no evidence", f"{text}\n\nNo field holds any value.")
-    frame = frame.assign(missing=(1.0 - frame["share"]).round(4))[["field", "records", "missing", "different"]]
+    frame = frame.assign(missing=(1.0 - frame["share"]).round(4))[
+        ["field", "records", "missing", "different"]
+    ]
     columns = ("field", "records with a value", "share without", "different values")
     named = _table("Values by field", columns, frame)
     return Section("What carries no evidence", text, table=named)
@@ -228,7 +230,10 @@ def _thresholds(linked: Linked) -> Section:
     join, _ = recommend(linked.rates)
     bits = linked.partition.edges["bits"].to_numpy()
     band = int(((bits >= linked.review_bits) & (bits < linked.join_bits)).sum())
-    text = f"Recommended: join from {join:+.1f} bits, where the estimated F1 is best (never below even odds)."
+    text = (
+        f"Recommended: join from {join:+.1f} bits, where the estimated F1 is best, never below "
+        "even odds."
+    )
     if linked.join_bits != join:
         text += f" This linkage joined from {linked.join_bits:+.1f} bits, as it was told to."
     text += (
