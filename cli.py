@@ -166,10 +166,19 @@ def link(root: Path, full: bool, as_json: bool, purpose: str | None) -> None:
 
 
 @commonthread.command()
-@click.option("--prior", "prior_file", type=click.Path(path_type=Path, exists=True), default=None,
-              help="A model to train from in the place of the shipped one.")
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), default=None,
-              help="An HTML page with charts.")
+@click.option(
+    "--prior",
+    "prior_file",
+    type=click.Path(path_type=Path, exists=True),
+    default=None,
+    help="A model to train from in the place of the shipped one.",
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="An HTML page with charts.",
+)
 @json_option
 @purpose_option
 @click.pass_obj
@@ -180,9 +189,9 @@ def train(
     from consent.commands import Action
     from service.access import permit, record
     from service.model_files import load_model
+    from service.table_files import check_outputs, write_text
     from service.training import train_workspace
     from service.training_summary import train_document, train_lines, train_page
-    from service.table_files import check_outputs, write_text
     from wiring import clock
 
     workspace = _open(root)
@@ -343,8 +352,12 @@ def quarantine_list(
 
 @commonthread.command()
 @click.option("--truth", type=click.Path(path_type=Path, dir_okay=False), default=None)
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), default=None,
-              help="An HTML page with charts.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="An HTML page with charts.",
+)
 @json_option
 @purpose_option
 @click.pass_obj
@@ -357,8 +370,8 @@ def evaluate(
     from consent.commands import Action
     from service.access import permit, record
     from service.evaluating import evaluate as run
-    from service.table_files import check_outputs, write_text
     from service.summary import evaluation_lines
+    from service.table_files import check_outputs, write_text
     from wiring import clock
 
     workspace = _open(root)

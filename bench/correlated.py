@@ -8,8 +8,8 @@ observed share of matches, over a sample that stands for all pairs that the rule
 
     expected calibration error = sum over ten bins of share of pairs * |mean probability - observed|
 
-(Naeini, Cooper and Hauskrecht 2015), for all pairs, and for those that are not clear (between 1 % and
-99 %), because a million sure pairs hide what happens at the threshold.
+(Naeini, Cooper and Hauskrecht 2015), for all pairs, and for those that are not clear (between 1 %
+and 99 %), because a million sure pairs hide what happens at the threshold.
 """
 
 from __future__ import annotations

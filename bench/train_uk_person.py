@@ -1,10 +1,10 @@
 """How the shipped model is made: `python -m bench.train_uk_person`.
 
-The starting point is set by hand from the literature (`uk_person_base.json`). It is trained, without
-labels, on the demo partnership under seeds that no accuracy figure uses. Half of what is shipped is
-the mean over the seeds, half the starting point: synthetic records are cleaner than life, and a prior
-that is sure of itself teaches dirty data slowly. Names are left out: their frequencies belong to a
-place and are counted at each training.
+The starting point is set by hand from the literature (`uk_person_base.json`). It is trained,
+without labels, on the demo partnership under seeds that no accuracy figure uses. Half of what is
+shipped is the mean over the seeds, half the starting point: synthetic records are cleaner than
+life, and a prior that is sure of itself teaches dirty data slowly. Names are left out: their
+frequencies belong to a place and are counted at each training.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def main() -> None:
         fields=tuple(fields),
         provenance={
             "base": base.hash,
-            "method": "half set by hand from the literature, half EM without labels on synthetic partnerships",
+            "method": "half set by hand from the literature, half EM without labels on "
+            "synthetic partnerships",
             "people": str(PEOPLE),
             "seeds": " ".join(map(str, SEEDS)),
         },

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from linkage.blocking import ALL
 from linkage.columns import Features
 from linkage.engine import MustLinks, Partition, Progress, block, link_features
 from linkage.features import build_features
@@ -26,7 +27,7 @@ from linkage.model import ColumnSpec, Field, Level, Model, uk_person
 from linkage.plan import default_rules
 from linkage.score import Scorer, probability
 from linkage.tables import Reading, as_arrow, as_text, read_columns
-from linkage.thresholds import Rates, Sample, draw, rates, recommend
+from linkage.thresholds import FOUND, Rates, Sample, draw, rates, recommend
 from linkage.train import Labels, Trained, train
 from schemas.errors import InputError, NotUsable
 
@@ -109,7 +110,7 @@ def link(
     join_bits: float | None = None,
     labels: Any | None = None,
     must_links: MustLinks | None = None,
-    dependence: bool = True,
+    dependence: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Linked:
@@ -156,7 +157,8 @@ def link(
         blockers = block(features, model, threads)
     scorer = Scorer(features, model)
     sample = draw(scorer, blockers)
-    found = rates(sample)
+    whole = any(b.rule.keys == (ALL,) and not b.cut_blocks for b in blockers)
+    found = rates(sample, found=1.0 if whole else FOUND)
     recommended, review = recommend(found)
     if join_bits is None:
         join_bits = recommended if model.join_bits is None else model.join_bits

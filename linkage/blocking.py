@@ -30,7 +30,7 @@ Groups = npt.NDArray[np.int32]
 Rows = npt.NDArray[np.int32]
 Pairs = tuple[Rows, Rows]
 
-_KEY = re.compile(r"^([\w-]+)(?:\.([\w-]+)|\[(\d)\]|~([\w-]+))?$")
+_KEY = re.compile(r"^([\w-]+)(?:\.([\w-]+)|\[([1-9])\]|~([\w-]+))?$")
 ALL = "*"
 """The key that all records share."""
 _NEAR: dict[str, tuple[str, ...]] = {"postcode": ("address",), "address": ("postcode",)}
@@ -110,7 +110,7 @@ class Blocker:
         if not rule.keys:
             raise InvalidValue(f"blocking rule '{rule.name}' has no key")
         columns = [_key_values(features, key) for key in rule.keys]
-        if sum(len(column) > 1 for column in columns) > 1:
+        if sum("[" in key for key in rule.keys) > 1:
             raise InvalidValue(f"blocking rule '{rule.name}': two of its keys hold several values")
         keys = _joined(columns)
         slots, n = keys.shape
@@ -180,10 +180,14 @@ class Blocker:
     def _pairs(self, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Pairs:
         """The pairs that stand at two places each, but those met before in other slots."""
         a, b = self._members[first], self._members[second]
-        if self._slots is not None:
-            keep = (a != b) & ~self._met_before(a, b, self._slots[first], self._slots[second])
-            a, b = a[keep], b[keep]
-        return np.minimum(a, b), np.maximum(a, b)
+        low, high = np.minimum(a, b), np.maximum(a, b)
+        if self._slots is None:
+            return low, high
+        # From the lower row's side: two blocks may hold one pair, each in its own order.
+        one, two, swap = self._slots[first], self._slots[second], a > b
+        met = self._met_before(low, high, np.where(swap, two, one), np.where(swap, one, two))
+        keep = (a != b) & ~met
+        return low[keep], high[keep]
 
     def _met_before(
         self,

@@ -110,7 +110,8 @@ def _small_components(n: int, left: Rows, right: Rows, bits: Bits) -> Rows:
     """Components of at most `LARGEST` rows: in a larger one the weakest edges are let go, two bits
     at a time; must-links (infinite bits) always stay."""
     component = _components(n, left, right)
-    floor = float(bits.min(initial=0.0))
+    # From an even number on: the weakest edge elsewhere has no say in where a component parts.
+    floor = 2.0 * np.floor(float(bits.min(initial=0.0)) / 2.0)
     highest = float(bits[np.isfinite(bits)].max(initial=0.0))
     while floor <= highest:
         floor += 2.0
@@ -224,7 +225,7 @@ class _Link:
         """Bits by which the two would be joined; minus infinity where they may not be."""
         if self.barred or not self.strong:
             return -np.inf
-        return self.weight / max(self.votes, 1.0)
+        return round(self.weight / max(self.votes, 1.0), 6)
 
 
 _Links = list[dict[int, _Link]]
@@ -279,7 +280,8 @@ def _links(group: _Group, joins: tuple[Rows, Rows, Bits]) -> _Links:
         link = links[a][b]
         link.strong = 1
         if bits == np.inf:
-            link.weight, link.votes = CLIP * size, 1.0
+            # An edge that came this far is allowed: its source may otherwise hold the two apart.
+            link.weight, link.votes, link.barred = CLIP * size, 1.0, 0
     return links
 
 

@@ -39,6 +39,11 @@ class Values:
     def __len__(self) -> int:
         return len(self.array)
 
+    @property
+    def kind(self) -> str:
+        """What the values are: `text` or `date`."""
+        return "text" if pa.types.is_string(self.array.type) else "date"
+
     @cached_property
     def texts(self) -> npt.NDArray[np.object_]:
         """The values as Python texts, for comparators of strings."""
@@ -64,6 +69,8 @@ class Values:
         if name not in self._parts:
             if name not in PARTS:
                 raise InvalidValue(f"no part '{name}' of a value; there are {', '.join(PARTS)}")
+            if len(self) and (name in DATE_PARTS) != (self.kind == "date"):
+                raise InvalidValue(f"a {self.kind} has no part '{name}'")
             found = PARTS[name](self) if len(self) else np.full(1, -1)
             self._parts[name] = found.astype(_smallest(found))
         return self._parts[name]
@@ -100,6 +107,12 @@ def _before(pattern: str) -> Callable[[Values], Part]:
 def _found(pattern: str) -> Callable[[Values], Part]:
     """The part of the text that a pattern finds, under the name `x`."""
     return lambda v: _coded(pc.struct_field(pc.extract_regex(v.array, pattern=pattern), "x"))
+
+
+def _figures(v: Values) -> Part:
+    """The words that hold a digit: flat and house number of an address."""
+    text = pc.replace_substring_regex(v.array, r"\b[^\s\d]+\b", "")
+    return _coded(pc.utf8_trim_whitespace(pc.replace_substring_regex(text, r"\s+", " ")))
 
 
 def _date_part(divisor: int, modulus: int) -> Callable[[Values], Part]:
@@ -153,7 +166,7 @@ PARTS: dict[str, Callable[[Values], Part]] = {
     "district": _before(" "),
     "area": _found(r"^(?P<x>[A-Z]{1,2})"),
     "system": _before("|"),
-    "house_number": _found(r"(?:^|FLAT \w+ )(?P<x>\d+[A-Z]?)\b"),
+    "figures": _figures,
     "letters": _letters,
     "digits": _binary_coded,
     "year": _date_part(10_000, 10_000),
@@ -162,6 +175,8 @@ PARTS: dict[str, Callable[[Values], Part]] = {
     "decade": _date_part(100_000, 1_000),
 }
 """Part → how it is made from the distinct values. -1 is "none"."""
+DATE_PARTS = frozenset(("year", "month", "day", "decade", "digits"))
+"""Parts of dates; the others are of texts."""
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,12 @@ def _same_part(v: View, level: Level) -> Bools:
     return out
 
 
+def _other_part(v: View, level: Level) -> Bools:
+    """The current values both have the named part, and it differs."""
+    a, b = v.parts(level.of)
+    return np.asarray((a != b) & (a >= 0) & (b >= 0))
+
+
 def _nickname(v: View, _level: Level) -> Bools:
     """Given names that stand for one another."""
     a, b = v.parts("nickname")
@@ -310,19 +316,27 @@ def _measured(
     return np.asarray(found[place])
 
 
+CLEAR = 1e-6
+"""By how much the cutoff of a similarity lies below its threshold."""
+
+
 def _by_rapidfuzz(
-    scorer: Callable[..., float], scale: float = 1.0, *, by_word: bool = False
+    scorer: Callable[..., float],
+    scale: float = 1.0,
+    *,
+    distance: bool = False,
+    by_word: bool = False,
 ) -> Callable[[View, Level], Measure]:
     def measure(v: View, level: Level) -> Measure:
         values = v.column.values
 
         def compute(a: Sequence[str], b: Sequence[str]) -> npt.ArrayLike:
-            # A score that misses the cutoff may be left at nought (a distance just above it).
-            cutoff = level.at / scale
-            return np.asarray(cpdist(a, b, scorer=scorer, score_cutoff=cutoff, dtype=np.float32))
+            # A score that misses the cutoff may be left at nought (a distance just above it). It
+            # is compared in double precision, a measure in single: it must not be the stricter.
+            cutoff = max(level.at - CLEAR, 0.0) / scale if not distance else level.at
+            return cpdist(a, b, scorer=scorer, score_cutoff=cutoff, dtype=np.float64) * scale
 
-        found = _measured(v, compute, values.sorted_texts if by_word else values.texts)
-        return found if scale == 1.0 else found * np.float32(scale)
+        return _measured(v, compute, values.sorted_texts if by_word else values.texts)
 
     return measure
 
@@ -381,7 +395,7 @@ def _texts(
     by_word: bool = False,
     possible: Callable[[View, Level], Bools] | None = None,
 ) -> Comparator:
-    measure = _by_rapidfuzz(scorer, scale, by_word=by_word)
+    measure = _by_rapidfuzz(scorer, scale, distance=distance, by_word=by_word)
     return Comparator(measure, measures=True, distance=distance, costly=True, possible=possible)
 
 
@@ -391,6 +405,7 @@ COMPARATORS: dict[str, Comparator] = {
     "flagged": Comparator(_flagged, needs="part"),
     "any_equal": Comparator(_any_equal),
     "same_part": Comparator(_same_part, needs="part"),
+    "other_part": Comparator(_other_part, needs="part"),
     "nickname": Comparator(_nickname),
     "initial": Comparator(_initial),
     "equal_to": Comparator(_equal_to, needs="column"),
@@ -430,7 +445,7 @@ def comparator_of(level: Level) -> Comparator:
     if not level.test.startswith(CUSTOM) or function is None:
         raise InvalidValue(
             f"level '{level.name}': no comparator '{level.test}'; there are "
-            f"{', '.join(COMPARATORS)}, and those registered with linkage.register under custom:NAME"
+            f"{', '.join(COMPARATORS)}, and custom:NAME for those registered with linkage.register"
         )
     chosen = function
     return Comparator(lambda v, _level: _measured(v, chosen), measures=True, costly=True)

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage.columns import Features
-from linkage.comparators import Bools, Comparator, Rows, View, comparator_of, passes
+from linkage.comparators import COMPARATORS, Bools, Comparator, Rows, View, comparator_of, passes
 from linkage.model import Field, Level
 from schemas.errors import InvalidValue
 
@@ -39,7 +39,9 @@ def _steps(features: Features, field: Field) -> tuple[Step, ...]:
             continue
         if steps and test.measures:
             last, levels = steps[-1]
-            if levels[-1][1].test == level.test and levels[-1][1].of == level.of:
+            before = levels[-1][1]
+            looser = level.at >= before.at if test.distance else level.at <= before.at
+            if looser and before.test == level.test and before.of == level.of:
                 steps[-1] = (last, (*levels, (code, level)))
                 continue
         steps.append((test, ((code, level),)))
@@ -92,7 +94,7 @@ class Comparer:
             steps[0][1][0][1].test == "equal"
             or (steps[0][1][0][1].test == "any_equal" and view.column.slots == 1)
         ):
-            out[a == b] = 1
+            out[a == b] = steps[0][1][0][0]
             start = 1
         out[missing] = 0
         if start < costly:
@@ -189,9 +191,21 @@ def _never(features: Features, field: Field, level: Level) -> bool:
     return False
 
 
+OF_DATES = frozenset(
+    ("same_date", "same_first_january", "day_month_swapped", "one_digit", "partly_known",
+     "two_parts", "same_month", "years_apart", "days_apart")
+)  # fmt: skip
+OF_TEXTS = frozenset(["initial", "nickname", *(n for n, x in COMPARATORS.items() if x.costly)])
+"""Tests that only values of one kind can take."""
+
+
 def _check_level(features: Features, field: Field, level: Level, test: Comparator) -> None:
     """Tests across columns compare codes: the columns must share their values."""
     where = f"field '{field.name}', level '{level.name}'"
+    column = features.column(field.column)
+    wanted = "date" if level.test in OF_DATES else "text" if level.test in OF_TEXTS else ""
+    if not column.empty and wanted not in ("", column.values.kind):
+        raise InvalidValue(f"{where}: '{level.test}' compares {wanted}s, not {column.values.kind}s")
     if bool(test.needs) != bool(level.of):
         wants = f"needs `of`, the name of a {test.needs}" if test.needs else "takes no `of`"
         raise InvalidValue(f"{where}: the test '{level.test}' {wants}")

@@ -230,6 +230,7 @@ def _with_must_links(
     one, two = place[must_links[0]], place[must_links[1]]
     n = len(features)
     declared = np.unique(np.minimum(one, two).astype(np.int64) * n + np.maximum(one, two))
+    declared = declared[declared // n != declared % n]
     low, high = (declared // n).astype(np.int32), (declared % n).astype(np.int32)
     # A declared pair stands once, however it also scored.
     keep = ~np.isin(left.astype(np.int64) * n + right, declared)

@@ -2,8 +2,8 @@
 
 Pairs arrive in passes (pairs of one blocking rule; random pairs), each reduced to its distinct
 patterns and their counts. Each pass has kind shares of its own; a field's probabilities are common
-to all passes. In a pass, fields that its rule blocks on say nothing and learn nothing: they agree by
-construction. That, and u being learnt from random pairs alone, is what makes the estimate
+to all passes. In a pass, fields that its rule blocks on say nothing and learn nothing: they agree
+by construction. That, and u being learnt from random pairs alone, is what makes the estimate
 identifiable where one EM over all blocked pairs is not.
 
 Rules:
@@ -32,8 +32,9 @@ Tables = Mapping[str, Bits]
 Bond = tuple[int, int]
 
 FLOOR = 1e-7
-SHRINK = 100.0
-"""Pseudo-pairs by which a joint table leans on independence."""
+SHRINK = 10.0
+"""Pseudo-pairs by which each cell of a joint table leans on independence: where hardly a pair is to
+be expected, that none was seen (or one) says nothing."""
 LEAST_INFORMATION = 0.01
 """Bits of mutual information from which two fields count as bound."""
 LEAST_PAIRS = 500.0
@@ -71,14 +72,16 @@ class Estimate:
     """What EM found.
 
     Attributes:
-        tables: probabilities of levels by kind; joint: bond → kind → (levels, levels) joint.
+        tables: probabilities of levels by kind.
+        corrections: bond → kind → natural log of P(both) / (P(one) P(two)) by level codes, 0 where
+            one is missing.
         shares: pass → kind → share of its pairs.
         rounds, change: how many rounds it took, and the largest change in the last.
         trace: m after each round, (rounds, fields, widest).
     """
 
     tables: dict[str, Bits]
-    joint: dict[Bond, dict[str, Bits]]
+    corrections: dict[Bond, dict[str, Bits]]
     shares: list[dict[str, float]]
     rounds: int
     change: float
@@ -87,9 +90,7 @@ class Estimate:
 
     def posterior(self, index: int) -> dict[str, Bits]:
         """(patterns,) probability of each kind, in a pass."""
-        one = self.passes[index]
-        corrections = {bond: _corrections(tables) for bond, tables in self.joint.items()}
-        return posterior(one, self.tables, self.shares[index], corrections)
+        return posterior(self.passes[index], self.tables, self.shares[index], self.corrections)
 
 
 def estimate(
@@ -111,14 +112,14 @@ def estimate(
     """
     tables = {kind: table.copy() for kind, table in start.items()}
     shares = [dict(one.start) for one in passes]
-    joint = {bond: {k: np.outer(t[bond[0]], t[bond[1]]) for k, t in tables.items()}
-             for bond in bonds}  # fmt: skip
+    width = next(iter(tables.values())).shape[1]
+    none = np.zeros((width + 1, width + 1))
+    corrections = {bond: dict.fromkeys(tables, none) for bond in bonds}
     change, done, trace = np.inf, 0, []
     while change >= tolerance and done < rounds:
         done += 1
-        corrections = {bond: _corrections(by_kind) for bond, by_kind in joint.items()}
         counts = {k: (pseudo[k].copy() if pseudo else np.zeros_like(t)) for k, t in tables.items()}
-        both = {bond: {k: np.zeros_like(t) for k, t in by.items()} for bond, by in joint.items()}
+        both = {bond: {k: np.zeros((width, width)) for k in tables} for bond in bonds}
         for index, one in enumerate(passes):
             weights = posterior(one, tables, shares[index], corrections)
             total = max(float(one.counts.sum()), 1.0)
@@ -127,11 +128,11 @@ def estimate(
         updated = {
             k: tables[k] if k in fixed else _normalised(counts[k], tables[k]) for k in tables
         }
-        joint = {bond: _joint(updated, bond, found) for bond, found in both.items()}
+        corrections = {bond: _corrections(found) for bond, found in both.items()}
         change = max(float(np.abs(updated[k] - tables[k]).max()) for k in tables)
         tables = updated
         trace.append(tables["m"])
-    return Estimate(tables, joint, shares, done, float(change), np.array(trace), passes)
+    return Estimate(tables, corrections, shares, done, float(change), np.array(trace), passes)
 
 
 def posterior(
@@ -194,30 +195,23 @@ def _normalised(counts: Bits, before: Bits) -> Bits:
     return np.where(total > 0, counts / np.where(total > 0, total, 1.0), before)
 
 
-def _joint(tables: Tables, bond: Bond, found: Mapping[str, Bits]) -> dict[str, Bits]:
-    """Joint probabilities per kind, leaning on independence."""
+def _corrections(found: Mapping[str, Bits]) -> dict[str, Bits]:
+    """Kind → natural log of P(both) / (P(one) P(two)) by level codes, from expected pairs."""
     out = {}
     for kind, cells in found.items():
-        alone = np.outer(tables[kind][bond[0]], tables[kind][bond[1]])
-        out[kind] = (cells + SHRINK * alone) / (cells.sum() + SHRINK)
-    return out
-
-
-def _corrections(joint: Mapping[str, Bits]) -> dict[str, Bits]:
-    """Natural log of P(both) / (P(one) P(two)) by level codes; 0 where one is missing."""
-    out = {}
-    for kind, cells in joint.items():
-        alone = np.outer(cells.sum(axis=1), cells.sum(axis=0))
-        ratio = np.where(alone > 0, np.maximum(cells, FLOOR**2) / np.maximum(alone, FLOOR**2), 1.0)
+        total = max(float(cells.sum()), 1e-12)
+        alone = np.outer(cells.sum(axis=1), cells.sum(axis=0)) / total
         out[kind] = np.zeros((len(cells) + 1, len(cells) + 1))
-        out[kind][1:, 1:] = np.log(ratio)
+        out[kind][1:, 1:] = np.log((cells + SHRINK) / (alone + SHRINK))
     return out
 
 
-def bond_bits(found: Mapping[str, Bits], shape: tuple[int, int]) -> dict[str, Bits]:
+def bond_bits(corrections: Mapping[str, Bits], shape: tuple[int, int]) -> dict[str, Bits]:
     """log2 corrections of a bond per kind, cut to the fields' own levels."""
-    return {k: c[1 : shape[0] + 1, 1 : shape[1] + 1] / np.log(2) for k, c in
-            _corrections(found).items()}  # fmt: skip
+    return {
+        kind: table[1 : shape[0] + 1, 1 : shape[1] + 1] / np.log(2)
+        for kind, table in corrections.items()
+    }
 
 
 def find_bonds(found: Estimate, *, leave_out: Sequence[int] = ()) -> list[Bond]:

@@ -117,7 +117,7 @@ def error_frame(found: Rates) -> pd.DataFrame:
 
 def at_join(linked: Linked) -> Rates:
     """The estimates at the join threshold itself; arrays of length 1."""
-    return rates(linked.sample, grid=np.array([linked.join_bits]))
+    return rates(linked.sample, grid=np.array([linked.join_bits]), found=linked.rates.found)
 
 
 def rule_frame(partition: Partition) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from linkage.columns import Features
 from linkage.comparators import Bools, Rows
 from linkage.compare import Levels
 from linkage.model import Model
+from schemas.errors import InvalidValue
 
 
 class _Pairs:
@@ -81,12 +82,12 @@ def _twins(p: _Pairs) -> Bools:
 
 
 def _born_after_death(p: _Pairs) -> Bools:
-    births = np.maximum(*p.dates("birth_date"))
-    deaths = np.stack(p.dates("death"))
+    births = np.stack(p.dates("birth_date"))
+    deaths = np.stack(p.dates("death"))[::-1]
     # A death known by its year may have been at the year's end.
     latest = np.where(deaths % 10_000 == 0, deaths + 1299, deaths)
-    death = np.where(deaths > 0, latest, np.iinfo(np.int64).max).min(axis=0)
-    return np.asarray(births // 100 > death // 100)
+    after = (deaths > 0) & (births // 100 > latest // 100)
+    return np.asarray(after.any(axis=0))
 
 
 def _died_years_apart(p: _Pairs) -> Bools:
@@ -134,6 +135,14 @@ GUARDS: tuple[Guard, ...] = (
     ),
 )
 """In order: the first that forbids gives the reason. Codes in results count from 1."""
+
+
+def check_guards(model: Model) -> None:
+    """Raises: InvalidValue where the model names a guard that there is not."""
+    known = [guard.code for guard in GUARDS]
+    for code in model.guards:
+        if code not in known:
+            raise InvalidValue(f"no guard '{code}'; there are {', '.join(known)}")
 
 
 def forbidden(

@@ -181,12 +181,19 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidValue("the model has more fields and levels than a pattern can hold")
         if min(self.records, self.matches_per_record, self.relatives_per_record) <= 0:
             raise InvalidValue("the model's priors must be above 0")
+        tree = {name: name for name in names}
         for bond in self.dependence:
             self._check_bond(bond, names)
+            one, two = tree[bond.one], tree[bond.two]
+            if one == two:
+                raise InvalidValue("the model's dependences form a ring; they must be a forest")
+            tree = {name: one if root == two else root for name, root in tree.items()}
 
     def _check_bond(self, bond: Dependence, names: list[str]) -> None:
         if bond.one not in names or bond.two not in names:
             raise InvalidValue("the model's dependence names a field that it does not have")
+        if bond.one == bond.two:
+            raise InvalidValue(f"field '{bond.one}' cannot depend on itself")
         shape = [len(self.field(name).levels) for name in (bond.one, bond.two)]
         for table in (bond.m, bond.r, bond.u):
             if len(table) != shape[0] or any(len(row) != shape[1] for row in table):
@@ -207,7 +214,9 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_json(self) -> bytes:
         """The model file's bytes."""
-        encoded = msgspec.json.encode(self, order="sorted")
+        # Decoded once: what was given as 1 is written as the file would have it, 1.0.
+        typed = msgspec.json.decode(msgspec.json.encode(self), type=Model)
+        encoded = msgspec.json.encode(typed, order="sorted")
         return msgspec.json.format(encoded, indent=1) + b"\n"
 
     @staticmethod

@@ -70,7 +70,7 @@ PARTS: Mapping[str, Callable[[Value], Value]] = {
     "district": lambda v: v.split(" ")[0],
     "area": lambda v: _first_match("^([A-Z]{1,2})", v),
     "system": lambda v: v.split("|")[0],
-    "house_number": lambda v: _first_match(r"(?:^|FLAT \w+ )(\d+[A-Z]?)\b", v),
+    "figures": lambda v: " ".join(w for w in v.split() if any(c.isdigit() for c in w)),
     "year": lambda v: v // 10_000,
     "month": lambda v: v // 100 % 100,
     "day": lambda v: v % 100,
@@ -125,6 +125,11 @@ def _share_part(pair: Compared) -> bool:
     return bool(one & two)
 
 
+def _other_part(pair: Compared) -> bool:
+    one, two = (part_of(pair.of, value) for value in pair.current)
+    return None not in (one, two) and one != two
+
+
 def _initial(pair: Compared) -> bool:
     one, two = pair.current
     return one[:1] == two[:1] and 1 in (len(one), len(two))
@@ -162,6 +167,7 @@ TESTS: Mapping[str, Callable[[Compared], bool]] = {
     "flagged": lambda p: p.a.apart and p.b.apart,
     "any_equal": lambda p: bool(p.sets[0] & p.sets[1]),
     "same_part": _share_part,
+    "other_part": _other_part,
     "nickname": lambda p: frozenset(p.current) in _nicknames(),
     "initial": _initial,
     "equal_to": lambda p: any(_crosswise(p)),

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from linkage.columns import Features, distinct
 from linkage.comparators import Rows
 from linkage.compare import Comparer, Levels
-from linkage.guards import forbidden
+from linkage.guards import check_guards, forbidden
 from linkage.model import KINDS, Dependence, Field, Model, average_share
 
 Bits = npt.NDArray[np.float64]
@@ -61,8 +61,10 @@ class Weights:
         return self.match_prior + match, self.relative_prior + relative, stranger
 
     def _likelihood(self, kind: str, levels: Levels) -> Bits:
-        rows = np.arange(len(self.fields))[:, None]
-        bits: Bits = self.tables[kind][rows, levels].sum(axis=0)
+        # Field by field: a sum over an axis adds in another order where there is one pattern only.
+        bits = np.zeros(levels.shape[1])
+        for row, codes in enumerate(levels):
+            bits += self.tables[kind][row, codes]
         for one, two, tables in self._bonds:
             bits += tables[kind][levels[one], levels[two]]
         return bits
@@ -70,7 +72,10 @@ class Weights:
     def conflict(self, levels: Levels) -> Bits:
         """Sum of what fields say against a pair; at most 0."""
         against = np.minimum(self.tables["m"] - self.tables["u"], 0.0)
-        return np.asarray(against[np.arange(len(self.fields))[:, None], levels].sum(axis=0))
+        bits = np.zeros(levels.shape[1])
+        for row, codes in enumerate(levels):
+            bits += against[row, codes]
+        return bits
 
     def together(self, levels: Levels) -> Bits:
         """Bits against strangers that fields add because they go together; (pairs,)."""
@@ -171,6 +176,7 @@ class Scorer:
     """Scores pairs of the features' rows under one model."""
 
     def __init__(self, features: Features, model: Model) -> None:
+        check_guards(model)
         self.features, self.model = features, model
         self.comparer = Comparer(features, model.fields)
         self._weights = Weights(model)

@@ -56,13 +56,15 @@ class Rates:
 
     Attributes:
         pairs: pairs at or above. precision, recall: of those joined how many are right, of the
-            matches how many are joined. false_match, missed_match: their complements.
+            matches how many are joined.
+        found: the share of all matches that blocking is taken to propose.
     """
 
     bits: Bits
     pairs: Bits
     precision: Bits
     recall: Bits
+    found: float
 
     @property
     def f1(self) -> Bits:
@@ -105,6 +107,7 @@ def rates(sample: Sample, *, grid: Bits = GRID, found: float = FOUND) -> Rates:
         pairs,
         precision=np.where(pairs > 0, matches / np.maximum(pairs, 1e-12), 1.0),
         recall=matches / max(total, 1e-12),
+        found=found,
     )
 
 

@@ -249,7 +249,7 @@ def _model(features: Features, prior: Model, found: Estimate, count_relatives: b
             for field in prior.fields
             if any(level.frequency for level in field.levels)
         },
-        dependence=tuple(_dependence(prior, bond, found) for bond in found.joint),
+        dependence=tuple(_dependence(prior, bond, found) for bond in found.corrections),
         provenance={"prior": prior.hash, "records": str(len(features))},
     )
 
@@ -336,7 +336,7 @@ def positive(row: Bits) -> Bits:
 
 def _dependence(prior: Model, bond: tuple[int, int], found: Estimate) -> Dependence:
     one, two = (prior.fields[row] for row in bond)
-    bits = bond_bits(found.joint[bond], (len(one.levels), len(two.levels)))
+    bits = bond_bits(found.corrections[bond], (len(one.levels), len(two.levels)))
     tables = {
         kind: tuple(tuple(round(float(x), 6) for x in row) for row in table)
         for kind, table in bits.items()

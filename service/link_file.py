@@ -23,6 +23,7 @@ from linkage.features import build_features
 from linkage.model import Model
 from linkage.plan import RuleCost, costs, default_rules
 from linkage.tables import SOURCE_OF_FILE, as_text, read_columns
+from linkage.thresholds import rates
 from service.table_files import check_outputs, read_table, source_names, write_table, write_text
 
 
@@ -144,8 +145,7 @@ def _as_texts(table: pa.Table) -> pa.Table:
 
 
 def _report(linked: Linked) -> LinkFileReport:
-    at = int(np.searchsorted(linked.rates.bits, linked.join_bits))
-    at = min(at, len(linked.rates.bits) - 1)
+    at_join = rates(linked.sample, grid=np.array([linked.join_bits]), found=linked.rates.found)
     return LinkFileReport(
         records=len(linked.records),
         persons=linked.persons,
@@ -155,7 +155,7 @@ def _report(linked: Linked) -> LinkFileReport:
         without_evidence=linked.reading.without_evidence,
         model=linked.model.hash,
         join_bits=linked.join_bits,
-        estimated_precision=round(float(linked.rates.precision[at]), 5),
-        estimated_recall=round(float(linked.rates.recall[at]), 5),
+        estimated_precision=round(float(at_join.precision[0]), 5),
+        estimated_recall=round(float(at_join.recall[0]), 5),
         rules=[asdict(r) for r in linked.partition.rules],
     )

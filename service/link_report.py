@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from linkage import charts, frames
 from linkage.api import Linked
 from linkage.guards import GUARDS
-from linkage.thresholds import FOUND, recommend, sampling_plan
+from linkage.thresholds import recommend, sampling_plan
 from service.link_page import Cell, Section, Table, link_page
 
 HALF_WIDTH = 0.005
@@ -95,8 +95,8 @@ def _what(linked: Linked) -> Section:
     text += (
         "\n\nA match weight is counted in bits: each further bit doubles the odds that two records "
         "are one person; at 0 bits they are even. Estimates rest on the model alone, without any "
-        f"judged pairs, and on blocking having proposed {FOUND:.0%} of all matches: the clerical "
-        "check below says how to test them."
+        f"judged pairs, and take it that {linked.rates.found:.0%} of all matches are among "
+        "the pairs compared: the clerical check below says how to test them."
     )
     return Section(
         "What was linked", text, table=Table("The linkage in figures", ("", "number"), rows)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from linkage.frames import convergence, match_weights, parameters
 from linkage import charts
+from linkage.frames import convergence, match_weights, parameters
 from service.link_page import Section, Table, link_page
 from service.training import TrainReport
 
@@ -44,7 +44,10 @@ def train_page(report: TrainReport) -> str:
         "Pairs that taught, by blocking rule",
         ("rule", "proposed", "compared", "match", "relative", "stranger"),
         tuple(
-            (name, *(found[key] for key in ("proposed", "compared", "match", "relative", "stranger")))
+            (
+                name,
+                *(found[key] for key in ("proposed", "compared", "match", "relative", "stranger")),
+            )
             for name, found in report.passes.items()
         ),
     )
@@ -65,12 +68,12 @@ def train_page(report: TrainReport) -> str:
             Section(
                 "Convergence",
                 "The probability of each level among pairs of one person, round by round.",
-                chart=charts.convergence(convergence(report.trained)),
+                chart=charts.convergence(convergence(report.trained, model)),
             ),
             Section(
                 "Parameters",
                 "The probabilities of each level, by kind of pair.",
-                chart=charts.parameters(parameters(report.trained)),
+                chart=charts.parameters(parameters(report.trained, model)),
             ),
         ],
     )

@@ -25,6 +25,7 @@ from click.testing import CliRunner, Result
 from cli import STRICT_EXIT, commonthread
 from consent.commands import GRANTS
 from linkage.guards import GUARDS
+from linkage.tables import WELL_KNOWN
 from schemas.codes import PURPOSES
 from schemas.errors import EXIT_CODES, SettingsError
 from schemas.identifiers import SourceId
@@ -42,7 +43,6 @@ from schemas.settings import (
     SourceSettings,
 )
 from schemas.settings_file import parse_settings
-from service.link_file import WELL_KNOWN
 from tests.pages import (
     DRAWINGS,
     LOCKS,

@@ -13,6 +13,7 @@ PERMITTED = {
     ("data_team", "ingest", "data-quality"),
     ("data_team", "link", "data-quality"),
     ("data_team", "nightly", "data-quality"),
+    ("data_team", "train", "data-quality"),
     ("data_team", "evaluate", "data-quality"),
     ("data_team", "explain", "data-quality"),
     ("data_team", "explain", "safeguarding"),

@@ -103,7 +103,7 @@ def test_json_is_one_document_and_nothing_else(workspace: Path, words: tuple[str
 
 def test_every_command_with_json_is_tried() -> None:
     """A new command with --json takes its place in one of the tables."""
-    elsewhere = {("demo",), ("link-file",), ("evaluate",), ("person", "show")}
+    elsewhere = {("demo",), ("link-file",), ("evaluate",), ("person", "show"), ("train",)}
     have = {
         words
         for words in ALL
@@ -130,7 +130,11 @@ def test_demo_and_evaluate_as_json(tmp_path: Path) -> None:
     assert made.err == ""
     assert road.call(root, "evaluate").code == 4, "nothing is published yet"
     road.done(root, "nightly")
-    assert "commonthread" in road.done(root, "evaluate", "--json").document["engines"]
+    page = root / "quality.html"
+    found = road.done(root, "evaluate", "--json", "--report", page)
+    assert "commonthread" in found.document["engines"]
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+    assert road.call(root, "evaluate", "--report", root / "nosuch" / "q.html").code == 4
     assert "per 100,000" in road.done(root, "evaluate").out
 
 
@@ -200,6 +204,11 @@ CODES: dict[str, tuple[Any, tuple[str, ...], int, str]] = {
     "a role that may not": (
         lambda root: rewrite_settings(root, role="ig_officer"), ("nightly",), 6, "does not include",
     ),
+    "too few to train on": (lambda _: None, ("train",), 4, "teach too little"),
+    "a role that may not train": (
+        lambda root: rewrite_settings(root, role="operator"), ("train",), 6, "does not include",
+    ),
+    "a prior that is not there": (lambda _: None, ("train", "--prior", "x"), 2, "does not exist"),
     "not for this purpose": (
         lambda _: None, ("nightly", "--purpose", "direct-care"), 6, "only for: data-quality",
     ),
@@ -248,14 +257,15 @@ def test_a_second_init_changes_nothing(workspace: Path) -> None:
     assert {p: p.read_bytes() for p in workspace.rglob("*") if p.is_file()} == before
 
 
-@pytest.mark.parametrize("words", ["nightly", "ingest", "link"])
+@pytest.mark.parametrize("words", ["nightly", "ingest", "link", "train"])
 def test_a_busy_workspace(workspace: Path, words: str) -> None:
     with (workspace / ".lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         ended = road.call(workspace, words)
         assert road.call(workspace, "quarantine", "list").code == 0, "who looks never waits"
     assert (ended.code, ended.out) == (7, "")
-    assert road.call(workspace, words).code == 0
+    too_few_to_train = 4
+    assert road.call(workspace, words).code == (too_few_to_train if words == "train" else 0)
 
 
 @pytest.mark.parametrize("command", ["ingest", "nightly"])

@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from linkage.compare import FIELDS
-from linkage.model import uk_person
+from linkage.model import Model, uk_person
 from service.table_files import read_table
 from tests.functional import road
 from tests.functional.small import Client, clients
@@ -153,7 +152,7 @@ def test_pairs(tmp_path: Path) -> None:
     linked(tmp_path, one, two, "--pairs", tmp_path / "pairs.parquet")
     pairs = pd.read_parquet(tmp_path / "pairs.parquet")
     assert list(pairs.columns)[:4] == ["left_id", "right_id", "match_weight", "probability"]
-    assert set(pairs.columns) >= set(FIELDS), "a column of bits per field"
+    assert set(pairs.columns) >= {f.name for f in uk_person().fields}, "a column of bits per field"
     assert {frozenset(p) for p in zip(pairs["left_id"], pairs["right_id"], strict=True)} >= PAIRS
     assert pairs["probability"].between(0, 1).all()
 
@@ -178,7 +177,7 @@ NAMES = ["Null", "NA", "None", "nan"]
 def test_names_that_look_like_nothing_are_names(tmp_path: Path, ending: str) -> None:
     frame = pd.DataFrame({"id": range(4), "Surname": NAMES, "DOB": "1971-03-04"})
     one = written(tmp_path, "one" + ending, frame)
-    assert read_table(one)["Surname"].tolist() == NAMES
+    assert read_table(one)["Surname"].to_pylist() == NAMES
     assert len(linked(tmp_path, one)) == len(NAMES)
 
 
@@ -198,17 +197,241 @@ def test_ndjson_values_come_as_they_stand(tmp_path: Path) -> None:
     path = tmp_path / "a.ndjson"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     frame = read_table(path)
-    assert frame.iloc[1].tolist() == ["1", "03/04/1971", "[1]", "true"]
+    assert list(frame.to_pylist()[1].values()) == ["1", "03/04/1971", "[1]", "true"]
+
+
+# --- what may be asked for beside the table -----------------------------------------------------
+
+
+def people(count: int = 400) -> list[Client]:
+    """More people than are compared pair by pair, so that rules are planned."""
+    return clients(count)
+
+
+def two_files(folder: Path, count: int = 400) -> tuple[Path, Path]:
+    """The same people in two files, one of which misspells every seventh family name."""
+    one, two = table(people(count), "a"), table(people(count)[::-1], "b")
+    two.loc[::7, "Surname"] = two.loc[::7, "Surname"] + "e"
+    return written(folder, "one.csv", one), written(folder, "two.csv", two)
+
+
+def test_further_categories_are_compared(tmp_path: Path) -> None:
+    frame = table(PEOPLE, "a")[["id", "Surname", "DOB"]]
+    teams = [("red", "green", "blue")[n % 3] for n in range(len(frame))]
+    one = written(tmp_path, "one.csv", frame.assign(**{"Care team": teams}))
+    arguments = ["--exact", "Care team", "--save-model", tmp_path / "model.json"]
+    linked(tmp_path, one, *arguments, "--pairs", tmp_path / "pairs.csv")
+    model = Model.from_json((tmp_path / "model.json").read_bytes())
+    assert [column.name for column in model.columns] == ["care_team"]
+    assert "care_team" in [field.name for field in model.fields]
+    assert "care_team" in pd.read_csv(tmp_path / "pairs.csv").columns
+
+
+def test_a_saved_model_gives_the_same_persons_and_learns_nothing(tmp_path: Path) -> None:
+    files, saved = two_files(tmp_path), tmp_path / "model.json"
+    first = linked(tmp_path, *files, "--save-model", saved)
+    again = linked(tmp_path, *files, "--model", saved, out="again.csv")
+    assert again.equals(first)
+    document = link(
+        tmp_path, *files, "--model", saved, "--out", tmp_path / "out.csv", "--json"
+    ).document
+    model = Model.from_json(saved.read_bytes())
+    assert document["model"] == model.hash
+    assert document["join_bits"] == model.join_bits
+    half = linked(tmp_path, files[0], "--model", saved, out="half.csv")
+    assert len(half) == len(first) // 2
+    assert saved.read_bytes() == model.to_json()
+    assert saved.stat().st_mode & 0o077 == 0, "for the owner's eyes"
+
+
+def test_a_prior_keeps_its_rules_and_is_learnt_from(tmp_path: Path) -> None:
+    text = json.loads(uk_person().to_json())
+    text["rules"] = text["rules"][1:3]
+    prior, saved = tmp_path / "prior.json", tmp_path / "model.json"
+    prior.write_text(json.dumps(text))
+    linked(tmp_path, *two_files(tmp_path), "--prior", prior, "--save-model", saved)
+    model = Model.from_json(saved.read_bytes())
+    assert [rule.name for rule in model.rules] == [rule["name"] for rule in text["rules"]]
+    assert model.provenance["prior"] == Model.from_json(prior.read_bytes()).hash
+    assert model.field("family") != uk_person().field("family")
+
+
+def test_labels_move_what_is_learnt(tmp_path: Path) -> None:
+    """Judged pairs say that one person's given name often differs, which the data do not show."""
+    one, two = two_files(tmp_path)
+    ids = [client.local_id for client in people()]
+    pairs = pd.DataFrame(
+        {
+            "left_id": ["a" + i for i in ids],
+            "right_id": ["b" + j for j in ids[7:] + ids[:7]],
+            "match": "true",
+        }
+    )
+    labels = written(tmp_path, "labels.csv", pairs)
+    differs = {}
+    for name, extra in (("plain", []), ("taught", ["--labels", labels])):
+        saved = tmp_path / f"{name}.json"
+        linked(tmp_path, one, two, "--save-model", saved, *extra, out=f"{name}.csv")
+        model = Model.from_json(saved.read_bytes())
+        differs[name] = model.field("birth_date").levels[-1].m
+    assert differs["taught"] > 2 * differs["plain"]
+
+
+def judged(**changes: Any) -> pd.DataFrame:
+    """Two judged pairs, with columns changed or (None) left out."""
+    columns: dict[str, Any] = {
+        "left_id": ["aL0", "aL1"], "right_id": ["bL0", "bL2"], "match": ["true", "false"], **changes
+    }  # fmt: skip
+    return pd.DataFrame({name: values for name, values in columns.items() if values is not None})
+
+
+BAD_LABELS: dict[str, tuple[pd.DataFrame, str]] = {
+    "no judgement": (judged(match=None), "no column 'match'"),
+    "no right id": (judged(right_id=None), "no column 'right_id'"),
+    "an id that is nobody's": (judged(left_id=["aL0", "Zqx"]), "1 values of 'left_id'"),
+    "an id that is empty": (judged(left_id=["aL0", ""]), "1 values of 'left_id'"),
+    "a judgement that is neither": (judged(match=["true", "perhaps Zqx"]), "neither true nor"),
+    "a judgement left empty": (judged(match=["true", ""]), "neither true nor"),
+    "a record with itself": (judged(right_id=["bL0", "aL1"]), "with itself"),
+}
+
+
+@pytest.mark.parametrize(("labels", "said"), BAD_LABELS.values(), ids=BAD_LABELS)
+def test_labels_that_cannot_be_learnt_from(tmp_path: Path, labels: pd.DataFrame, said: str) -> None:
+    one = written(tmp_path, "one.csv", table(PEOPLE, "a"))
+    two = written(tmp_path, "two.csv", table(PEOPLE, "b"))
+    path = written(tmp_path, "labels.csv", labels)
+    ended = link(tmp_path, one, two, "--labels", path, "--out", tmp_path / "out.csv")
+    assert (ended.code, ended.out) == (4, "")
+    assert said in ended.err
+    assert "Zqx" not in ended.err
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_labels_of_ids_that_two_sources_share_need_the_source(tmp_path: Path) -> None:
+    one = written(tmp_path, "one.csv", table(PEOPLE, ""))
+    two = written(tmp_path, "two.csv", table(PEOPLE, ""))
+    pairs = judged(left_id=["L0", "L1"], right_id=["L0", "L2"])
+    labels = written(tmp_path, "labels.csv", pairs)
+    asked = [one, two, "--labels", labels, "--out", tmp_path / "out.csv"]
+    ended = link(tmp_path, *asked)
+    assert ended.code == 4
+    assert "'left_source'" in ended.err
+    written(tmp_path, "labels.csv", pairs.assign(left_source="one", right_source="two"))
+    ended = link(tmp_path, *asked)
+    assert ended.code == 0, ended.said
+
+
+def test_a_frozen_model_learns_from_nothing(tmp_path: Path) -> None:
+    model = tmp_path / "model.json"
+    model.write_bytes(uk_person().to_json())
+    one = written(tmp_path, "one.csv", table(PEOPLE, "a"))
+    labels = written(tmp_path, "labels.csv", judged(right_id=["aL2", "aL3"]))
+    for option, path in (("--labels", labels), ("--prior", model)):
+        ended = link(tmp_path, one, "--model", model, option, path, "--out", tmp_path / "out.csv")
+        assert ended.code == 4, option
+        assert "learns nothing" in ended.err
+
+
+def test_labels_are_never_written_over(tmp_path: Path) -> None:
+    one = written(tmp_path, "one.csv", table(PEOPLE, "a"))
+    labels = written(tmp_path, "labels.csv", judged(right_id=["aL2", "aL3"]))
+    before = labels.read_bytes()
+    assert link(tmp_path, one, "--labels", labels, "--out", labels).code == 4
+    assert labels.read_bytes() == before
+
+
+def test_the_join_threshold_is_what_was_asked_for(tmp_path: Path) -> None:
+    files = two_files(tmp_path)
+    persons = {}
+    for bits in (-5, 10, 500):
+        arguments = [*files, "--join-bits", bits, "--out", tmp_path / "out.csv", "--json"]
+        document = link(tmp_path, *arguments).document
+        assert document["join_bits"] == bits
+        persons[bits] = document["persons"]
+    assert persons[-5] <= persons[10] < persons[500] == document["records"]
+    said = link(tmp_path, *files, "--join-bits", 10, "--out", tmp_path / "out.csv").out
+    assert "joined from +10.0 bits" in said
+
+
+@pytest.mark.parametrize("bits", ["nan", "inf", "-inf"])
+def test_a_join_threshold_is_a_number(tmp_path: Path, bits: str) -> None:
+    one = written(tmp_path, "one.csv", table(PEOPLE, "a"))
+    ended = link(tmp_path, one, "--join-bits", bits, "--out", tmp_path / "out.csv")
+    assert (ended.code, ended.out) == (4, "")
+    assert "number of bits" in ended.err
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_threshold_and_its_estimates_are_said(tmp_path: Path) -> None:
+    ended = link(tmp_path, *two_files(tmp_path), "--out", tmp_path / "out.csv", "--json")
+    document = ended.document
+    assert 0 < document["estimated_precision"] <= 1
+    assert 0 < document["estimated_recall"] <= 1
+    assert document["join_bits"] >= 0
+
+
+def test_the_plan_writes_nothing_and_costs_what_is_compared(tmp_path: Path) -> None:
+    one, two = two_files(tmp_path, 1000)
+    arguments = [one, two, "--out", tmp_path / "out.csv", "--pairs", tmp_path / "pairs.csv",
+                 "--report", tmp_path / "r.html", "--save-model", tmp_path / "m.json"]  # fmt: skip
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    planned = link(tmp_path, *arguments, "--plan", "--json")
+    assert planned.err == ""
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    costs = {rule["rule"]["name"]: rule["proposed"] for rule in planned.document}
+    assert len(costs) > 1, "a table of this size is not compared whole"
+    did = link(tmp_path, one, two, "--out", tmp_path / "out.csv", "--json").document
+    assert {rule["rule"]: rule["proposed"] for rule in did["rules"]} == costs
+    said = link(tmp_path, *arguments, "--plan").out
+    assert f"{sum(costs.values()):,} pairs at most" in said
+
+
+def test_the_plan_of_a_model_is_that_of_its_own_rules(tmp_path: Path) -> None:
+    model = tmp_path / "model.json"
+    model.write_bytes(uk_person().to_json())
+    one = written(tmp_path, "one.csv", table(PEOPLE, "a"))
+    for option in ("--model", "--prior"):
+        asked = [one, option, model, "--out", tmp_path / "o.csv", "--plan", "--json"]
+        planned = link(tmp_path, *asked).document
+        assert [p["rule"]["name"] for p in planned] == [r.name for r in uk_person().rules]
+
+
+def test_the_report_is_one_page_that_loads_nothing(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    linked(tmp_path, *two_files(tmp_path), "--report", page)
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
+    for heading in ("What was linked", "Which pairs were compared", "A clerical check"):
+        assert heading in text
+    assert page.stat().st_mode & 0o077 == 0, "for the owner's eyes"
+
+
+@pytest.mark.parametrize("option", ["--report", "--save-model"])
+def test_no_output_takes_the_place_of_another_or_of_an_input(tmp_path: Path, option: str) -> None:
+    one = written(tmp_path, "one.csv", table(PEOPLE[:4], "a"))
+    for path in (one, tmp_path / "out.csv", tmp_path / "nosuch" / "x"):
+        ended = link(tmp_path, one, "--out", tmp_path / "out.csv", option, path)
+        assert (ended.code, ended.out) == (4, "")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_number_of_threads_changes_nothing(tmp_path: Path) -> None:
+    files = two_files(tmp_path)
+    one = linked(tmp_path, *files, "--threads", 1)
+    assert linked(tmp_path, *files, "--threads", 3).equals(one)
+    assert link(tmp_path, *files, "--threads", 0, "--out", tmp_path / "out.csv").code == 2
 
 
 REFUSED: dict[str, tuple[Callable[[Path], list[Any]], str]] = {
     "no such file": (lambda f: [f / "nosuch.csv"], "no such file"),
     "another ending": (lambda f: [f / "good.xlsx"], "expected a name ending in"),
-    "a folder": (lambda f: [f / "folder.csv"], "IsADirectoryError"),
+    "a folder": (lambda f: [f / "folder.csv"], "is a folder"),
     "not Parquet": (lambda f: [f / "fake.parquet"], "cannot be read as .parquet"),
     "not NDJSON": (lambda f: [f / "fake.ndjson"], "cannot be read as .ndjson"),
-    "not UTF-8": (lambda f: [f / "latin.csv"], "UnicodeDecodeError"),
-    "an empty file": (lambda f: [f / "empty.csv"], "EmptyDataError"),
+    "not UTF-8": (lambda f: [f / "latin.csv"], "cannot be read as .csv in UTF-8"),
+    "an empty file": (lambda f: [f / "empty.csv"], "cannot be read as .csv"),
     "no usable column": (lambda f: [f / "odd.csv"], "map some with --map"),
     "no such field": (lambda f: [f / "good.csv", "--map", "shoe_size=DOB"], "no such field"),
     "no such column": (lambda f: [f / "good.csv", "--map", "email=nosuch"], "columns are id, "),

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import psycopg
 import pytest
 
-from service import linking
+from linkage.model import Model, uk_person
+from service import linking, training
 from tests.functional import road
 from tests.functional.small import (
     FEEDS,
@@ -71,6 +73,8 @@ COMMANDS: dict[str, tuple[tuple[str, ...], int]] = {
     "nightly": ((), 0),
     "nightly again": (("--json",), 0),
     "ingest": (("--strict",), 0),
+    "train": (("--report", "REPORT"), 0),
+    "train as JSON": (("--json",), 0),
     "link": (("--full", "--json"), 0),
     "quarantine": (("list",), 0),
     "quarantine as JSON": (("list", "--json"), 0),
@@ -83,7 +87,8 @@ COMMANDS: dict[str, tuple[tuple[str, ...], int]] = {
 @pytest.fixture
 def small_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little is enough to train on: the model file holds what training leaves in it."""
-    monkeypatch.setattr(linking, "SMALLEST_TRAINING", 100)
+    for module in (linking, training):
+        monkeypatch.setattr(module, "SMALLEST_TRAINING", 100)
 
 
 def unforeseen(root: Path) -> str:
@@ -97,7 +102,8 @@ def unforeseen(root: Path) -> str:
 def said_by_everything(root: Path) -> Iterator[tuple[str, str]]:
     """Runs every command; (where, what was said)."""
     for name, (arguments, code) in COMMANDS.items():
-        ended = road.call(root, name.split()[0], *arguments)
+        given = [root / "training.html" if word == "REPORT" else word for word in arguments]
+        ended = road.call(root, name.split()[0], *given)
         assert ended.code == code, (name, ended.said)
         yield name, ended.said
 
@@ -129,8 +135,9 @@ def test_no_value_leaves_its_place(small_training: None, tmp_path: Path) -> None
         names = {p.name for p in files}
         assert names >= {
             "partnership.db", "partnership.db-wal", "partnership.db-shm", "keystore.db",
-            "model.json", "workspace.key",
+            "model.json", "workspace.key", "training.html",
         }  # fmt: skip
+        assert len([name for name in names if name.startswith("model-")]) == 1, "the one replaced"
         assert any(p.suffix == ".html" for p in files)
         assert (root / "partnership.db-wal").stat().st_size > 0
         for path in files:
@@ -164,3 +171,86 @@ def test_no_value_stands_in_postgresql(
                 conn.execute(f"set bytea_output = '{encode}'")
                 with conn.cursor().copy(query) as copy:
                     check_clear(table, b"".join(bytes(part) for part in copy))
+
+
+def test_a_training_tells_of_nobody(small_training: None, tmp_path: Path) -> None:
+    """The files of models hold the names that ten records bear, and no other value of anybody."""
+    root = new_workspace(tmp_path / "p")
+    plant(root)
+    prior = root / "prior.json"
+    prior.write_bytes(uk_person().to_json())
+    road.done(root, "nightly")
+    ended = road.done(root, "train", "--prior", prior, "--report", root / "training.html")
+    check_clear("train", ended.said.encode())
+    models = sorted(root.glob("model*.json"))
+    assert models
+    for path in (*models, root / "training.html"):
+        check_clear(path.name, path.read_bytes())
+    for path in models:
+        model = Model.from_json(path.read_bytes())
+        assert set(model.frequencies) <= {"given", "family"}
+        assert "EVERYBODY" in model.frequencies["family"].shares
+    page = (root / "training.html").read_text()
+    assert "everybody" not in page.lower(), "a page holds no name at all"
+
+
+def rows_of(people: list[Client], prefix: str) -> pd.DataFrame:
+    """The people as a table of a user's own, with a rare category and a rare number."""
+    return pd.DataFrame(
+        {
+            "id": [f"{prefix}{n}" for n in range(len(people))],
+            "NHS Number": [c.nhs_number for c in people],
+            "First name": [c.given for c in people],
+            "Surname": [c.family for c in people],
+            "DOB": [c.birth_date for c in people],
+            "Sex": [c.gender for c in people],
+            "Postcode": [c.postcode for c in people],
+            "Address 1": [c.street for c in people],
+            "Telephone": [c.phone for c in people],
+            "Email": [c.email for c in people],
+            "case no": [c.local_id for c in people],
+            "team": [c.family if "Canary" in c.family else "Everyteam" for c in people],
+        }
+    )
+
+
+def test_what_link_file_writes_beside_its_table_tells_of_nobody(tmp_path: Path) -> None:
+    """The model, the page, the pairs and what is said: ids of records, and counts."""
+    people = [*clients(70), WHOLE, BROKEN]
+    for name, prefix in (("one.csv", "a"), ("two.csv", "b")):
+        rows_of(people, prefix).to_csv(tmp_path / name, index=False)
+    files = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    written = {name: tmp_path / name for name in ("pairs.csv", "page.html", "model.json")}
+    labels = tmp_path / "labels.csv"
+    labels.write_text("left_id,right_id,match\na70,b70,true\na70,b71,false\n")
+    ended = road.done(
+        tmp_path, "link-file", *files, "--out", tmp_path / "out.csv", "--identifier", "case no",
+        "--exact", "team", "--labels", labels, "--pairs", written["pairs.csv"],
+        "--report", written["page.html"], "--save-model", written["model.json"],
+    )  # fmt: skip
+    planned = road.done(tmp_path, "link-file", *files, "--out", tmp_path / "x.csv", "--plan")
+    check_clear("link-file", ended.said.encode() + planned.said.encode())
+    for name, path in written.items():
+        check_clear(name, path.read_bytes())
+    check_clear("out.csv", (tmp_path / "out.csv").read_bytes())
+
+    model = Model.from_json(written["model.json"].read_bytes())
+    assert "EVERYTEAM" in model.frequencies["team"].shares, "what ten records bear may stand there"
+    assert set(model.frequencies) == {"given", "family", "team"}
+    assert "everyteam" not in written["page.html"].read_text().lower()
+    pairs = pd.read_csv(written["pairs.csv"])
+    texts = pairs.select_dtypes("object").columns
+    assert set(texts) <= {"left_id", "right_id", "left_source", "right_source", "forbidden_by"}
+    assert set(pairs["left_id"]) <= {f"{p}{n}" for p in "ab" for n in range(len(people))}
+
+
+def test_errors_of_link_file_show_no_value(tmp_path: Path) -> None:
+    one = tmp_path / "one.csv"
+    frame = rows_of([WHOLE, BROKEN], "a")
+    pd.concat([frame, frame]).to_csv(one, index=False)
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"left_id,right_id,match\n{WHOLE.nhs_number},a1,Canary\n")
+    for extra in ([], ["--id", "DOB"], ["--id", "case no"], ["--labels", labels, "--id", "team"]):
+        ended = road.call(tmp_path, "link-file", one, "--out", tmp_path / "out.csv", *extra)
+        assert ended.code == 4
+        check_clear("an error", ended.said.encode())

@@ -25,8 +25,9 @@ from schemas.identifiers import OdsCode, Postcode
 from schemas.settings import LinkSettings, Settings, SourceSettings
 from service.access import Actor
 from service.exporting import export_file, quarantined
-from service.linking import link_records, load_model
+from service.linking import link_records
 from service.looking import WITHHELD, explain_pair, show_person
+from service.model_files import load_model
 from service.nightly import late_sources
 from store.keyring import KEY_FILE, FileKey, create_keyring
 from store.sql_store import SqlStore, open_store
