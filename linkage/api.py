@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,6 +36,9 @@ GUARDS = ("verified_numbers_differ", "born_after_death", "died_years_apart", "so
 """Guard rails that hold for any table. Those of the nightly run that rest on clean dates of birth
 (twins, generations, one number on two people) are left to the score."""
 PLACES = ("town", "region", "birth_place")
+YES = ("true", "1", "yes", "y", "match")
+NO = ("false", "0", "no", "n", "non-match")
+"""How a judged pair is written."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +128,14 @@ def link(
         id_column, source_column: where they are not called by a well-known name.
         keeps_apart: sources of which no two records are one person.
         join_bits: the join threshold; None takes the recommended one.
-        labels: table `left_id`, `right_id`, `match` of judged pairs, to learn from.
+        labels: table `left_id`, `right_id`, `match` of judged pairs, to learn from; and
+            `left_source`, `right_source` where two sources share ids.
         must_links: pairs of rows that are one person, whatever their score.
         dependence: model fields that move together.
 
     Raises: InputError (columns, ids), NotUsable (nothing to link on), InvalidValue (the model).
     """
+    _check_asked(model, prior, labels, join_bits)
     reading = read_columns(
         data, mapping=mapping, identifiers=identifiers, exact=exact,
         id_column=id_column, source_column=source_column,
@@ -182,6 +188,16 @@ def link(
     )
 
 
+def _check_asked(
+    model: Model | None, prior: Model | None, labels: Any | None, join_bits: float | None
+) -> None:
+    """That the options go together. Raises: InputError."""
+    if model is not None and (prior is not None or labels is not None):
+        raise InputError("a frozen model learns nothing: give it neither a prior nor labels")
+    if join_bits is not None and not math.isfinite(join_bits):
+        raise InputError("the join threshold must be a number of bits")
+
+
 def prior_for(
     features: Features, prior: Model, extra: Sequence[ColumnSpec], *, own_rules: bool
 ) -> Model:
@@ -218,6 +234,8 @@ def category_field(name: str) -> Field:
 
 def _check_fits(model: Model, features: Features) -> None:
     """A frozen model must have something to compare. Raises: NotUsable."""
+    if not len(features):
+        return
     held = [f.name for f in model.fields if f.column != "source"
             and not features.column(f.column).empty]  # fmt: skip
     if not held:
@@ -233,17 +251,38 @@ def _labels(labels: Any, reading: Reading, features: Features) -> Labels:
             raise InputError(f"labels: no column '{name}'; expected left_id, right_id and match")
     place = np.empty(len(features), np.int32)
     place[features.row] = np.arange(len(features), dtype=np.int32)
+    known = _named(reading.ids, reading.sources)
     sides = []
-    for name in ("left_id", "right_id"):
-        ids = as_text(table[name].combine_chunks())
-        rows = pc.index_in(ids, value_set=reading.ids)
+    for side in ("left", "right"):
+        ids = as_text(table[f"{side}_id"].combine_chunks())
+        name, values = f"{side}_id", reading.ids
+        if f"{side}_source" in table.column_names:
+            values, ids = known, _named(ids, as_text(table[f"{side}_source"].combine_chunks()))
+        elif len(pc.unique(values)) < len(values):
+            raise InputError(f"labels: an id stands in two sources; say which in '{side}_source'")
+        rows = pc.index_in(ids, value_set=values)
         if rows.null_count:
             raise InputError(f"labels: {rows.null_count} values of '{name}' are no record's id")
         sides.append(place[rows.to_numpy()])
-    judged = as_text(table["match"].combine_chunks())
-    match = pc.is_in(pc.utf8_lower(judged), value_set=pa.array(["true", "1", "yes", "match"]))
     one, two = np.minimum(*sides), np.maximum(*sides)
-    return Labels(one, two, np.asarray(match.to_numpy(zero_copy_only=False), bool))
+    if (one == two).any():
+        raise InputError("labels: a record is paired with itself")
+    return Labels(one, two, _judged(as_text(table["match"].combine_chunks())))
+
+
+def _named(ids: pa.Array, sources: pa.Array) -> pa.Array:
+    """Records by source and id."""
+    return pc.binary_join_element_wise(sources, ids, "\0")
+
+
+def _judged(texts: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Judgements as true and false. Raises: InputError where one is neither."""
+    lowered = pc.utf8_lower(texts)
+    match, other = (pc.is_in(lowered, value_set=pa.array(words)) for words in (YES, NO))
+    unread = len(texts) - pc.sum(pc.or_(match, other)).as_py() if len(texts) else 0
+    if unread:
+        raise InputError(f"labels: {unread} values of 'match' are neither true nor false")
+    return np.asarray(match.to_numpy(zero_copy_only=False), bool)
 
 
 def _records(reading: Reading, features: Features, partition: Partition) -> pa.Table:

@@ -131,13 +131,13 @@ class Blocker:
         self.proposed = int(self._total[-1]) if len(members) else 0
 
     def agrees(
-        self, left: npt.NDArray[np.int32], right: npt.NDArray[np.int32]
+        self, left: npt.NDArray[np.integer], right: npt.NDArray[np.integer]
     ) -> npt.NDArray[np.bool_]:
         """Whether this rule proposes each pair."""
         out = np.zeros(len(left), bool)
-        rights = [groups[right] for groups in self.groups]
+        rights = [groups.take(right) for groups in self.groups]
         for groups in self.groups:
-            a = groups[left]
+            a = groups.take(left)
             for b in rights:
                 out |= (a >= 0) & (a == b)
         return out
@@ -179,7 +179,7 @@ class Blocker:
 
     def _pairs(self, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Pairs:
         """The pairs that stand at two places each, but those met before in other slots."""
-        a, b = self._members[first], self._members[second]
+        a, b = self._members.take(first), self._members.take(second)
         low, high = np.minimum(a, b), np.maximum(a, b)
         if self._slots is None:
             return low, high
@@ -239,11 +239,13 @@ def _joined(columns: Sequence[Keys]) -> Keys:
 def candidate_pairs(blockers: Sequence[Blocker], piece: Piece) -> Pairs:
     """The pairs of a piece that no earlier rule proposes."""
     left, right = blockers[piece.rule].expand(piece.begin, piece.end)
-    keep = np.ones(len(left), bool)
+    met = np.zeros(len(left), bool)
+    one, two = left.astype(np.intp), right.astype(np.intp)
     for earlier in blockers[: piece.rule]:
         if earlier.proposed:
-            keep &= ~earlier.agrees(left, right)
-    return left[keep], right[keep]
+            met |= earlier.agrees(one, two)
+    keep = np.flatnonzero(~met)
+    return left.take(keep), right.take(keep)
 
 
 def pieces(blockers: Sequence[Blocker], chunk: int) -> Iterator[Piece]:

@@ -19,7 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage.columns import Features
-from linkage.comparators import COMPARATORS, Bools, Comparator, Rows, View, comparator_of, passes
+from linkage.comparators import (
+    COMPARATORS,
+    Bools,
+    Comparator,
+    Places,
+    Rows,
+    View,
+    comparator_of,
+    passes,
+)
 from linkage.model import Field, Level
 from schemas.errors import InvalidValue
 
@@ -75,9 +84,10 @@ class Comparer:
     def cheap(self, left: Rows, right: Rows) -> Levels:
         """(fields, pairs) levels; OPEN (one more than the last) where a costly test is due."""
         out = np.zeros((len(self.fields), len(left)), np.uint8)
+        one, two = left.astype(np.intp), right.astype(np.intp)
         for row, field in enumerate(self.fields):
             if not self.features.column(field.column).empty:
-                self._cheap_field(out[row], row, View(self.features, field, left, right))
+                self._cheap_field(out[row], row, View(self.features, field, one, two))
         return out
 
     def _cheap_field(self, out: Levels, row: int, view: View) -> None:
@@ -94,18 +104,16 @@ class Comparer:
             steps[0][1][0][1].test == "equal"
             or (steps[0][1][0][1].test == "any_equal" and view.column.slots == 1)
         ):
-            out[a == b] = steps[0][1][0][0]
+            np.putmask(out, a == b, steps[0][1][0][0])
             start = 1
-        out[missing] = 0
-        if start < costly:
-            self._run(out, steps[start:costly], view, out >= last)
-        if costly < len(steps) and all(test.possible for test, _ in steps[costly:]):
-            self._rule_out(out, steps[costly:], view, out == self.open[row])
+        np.putmask(out, missing, 0)
+        if start < len(steps):
+            view, places = self._run(out, steps[start:costly], view, np.flatnonzero(out >= last))
+            if costly < len(steps) and all(test.possible for test, _ in steps[costly:]):
+                self._rule_out(out, steps[costly:], view, places)
 
-    def _rule_out(self, out: Levels, steps: Sequence[Step], view: View, undecided: Bools) -> None:
+    def _rule_out(self, out: Levels, steps: Sequence[Step], view: View, places: Places) -> None:
         """Gives the last level to pairs that cannot pass any of the costly tests."""
-        places = np.flatnonzero(undecided)
-        view = view.narrowed(undecided)
         possible = np.zeros(len(places), bool)
         for test, levels in steps:
             assert test.possible
@@ -115,21 +123,23 @@ class Comparer:
     def finish(self, levels: Levels, left: Rows, right: Rows) -> None:
         """Puts the level in place of every OPEN."""
         for row, field in enumerate(self.fields):
-            undecided = levels[row] == self.open[row]
-            if undecided.any():
+            places = np.flatnonzero(levels[row] == self.open[row])
+            if len(places):
                 steps = self._steps[row]
                 costly = next(i for i, (test, _) in enumerate(steps) if test.costly)
-                view = View(self.features, field, left, right)
-                self._run(levels[row], steps[costly:], view, undecided)
-                levels[row][levels[row] == self.open[row]] = len(field.levels)
+                one, two = left.astype(np.intp), right.astype(np.intp)
+                view = View(self.features, field, one, two)
+                _, rest = self._run(levels[row], steps[costly:], view, places)
+                levels[row][rest] = len(field.levels)
 
-    def _run(self, out: Levels, steps: Sequence[Step], view: View, undecided: Bools) -> None:
-        """Runs the tests in order on the undecided pairs."""
-        places = np.flatnonzero(undecided)
-        view = view.narrowed(undecided)
+    def _run(
+        self, out: Levels, steps: Sequence[Step], view: View, places: Places
+    ) -> tuple[View, Places]:
+        """Runs the tests in order on the pairs at the places; what none of them took."""
+        view = view.narrowed(places)
         for test, levels in steps:
             if not len(places):
-                return
+                break
             loosest = levels[-1][1]
             found = test.function(view, loosest)
             taken = np.zeros(len(places), bool)
@@ -138,7 +148,9 @@ class Comparer:
                 out[places[hit]] = code
                 taken |= hit
             if taken.any():
-                places, view = places[~taken], view.narrowed(~taken)
+                rest = np.flatnonzero(~taken)
+                places, view = places.take(rest), view.narrowed(rest)
+        return view, places
 
     def compare(self, left: Rows, right: Rows) -> Levels:
         """Levels of all fields, every test done: (fields, pairs)."""

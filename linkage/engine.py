@@ -185,8 +185,8 @@ def _scored(
     def work(piece: Piece) -> tuple[Piece, int, Edges]:
         left, right = candidate_pairs(blockers, piece)
         scored = scorer.score(left, right, floor)
-        keep = scored.keep
-        return piece, len(left), Edges(left[keep], right[keep], scored.bits, scored.guard)
+        left_kept, right_kept = left.take(scored.keep), right.take(scored.keep)
+        return piece, len(left), Edges(left_kept, right_kept, scored.bits, scored.guard)
 
     workers = threads or os.cpu_count() or 1
     waiting: deque[Future[tuple[Piece, int, Edges]]] = deque()

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage.columns import Features, distinct
-from linkage.comparators import Rows
+from linkage.comparators import Places, Rows
 from linkage.compare import Comparer, Levels
 from linkage.guards import check_guards, forbidden
 from linkage.model import KINDS, Dependence, Field, Model, average_share
@@ -161,12 +161,12 @@ class Scored:
     """Pairs that reach the floor, of those given.
 
     Attributes:
-        keep: (given,) which they are.
+        keep: places of these pairs among those given, ascending.
         bits: match weight. conflict: sum of the fields' log2 m/u below nought: what speaks against.
         guard: 0 or the number of the guard that forbids.
     """
 
-    keep: npt.NDArray[np.bool_]
+    keep: Places
     bits: Bits
     conflict: Bits
     guard: Levels
@@ -189,10 +189,10 @@ class Scorer:
     def score(self, left: Rows, right: Rows, floor: float = -np.inf) -> Scored:
         """Match weights of the pairs that reach the floor."""
         levels = self.comparer.cheap(left, right)
-        keep = np.ones(len(left), bool)
+        keep = np.arange(len(left))
         if floor > -np.inf:
             keep = self._can_reach(left, right, levels, floor)
-            left, right, levels = left[keep], right[keep], levels[:, keep]
+            left, right, levels = left.take(keep), right.take(keep), levels.take(keep, axis=1)
         self.comparer.finish(levels, left, right)
         patterns, place = distinct(self.comparer.pack(levels))
         match, relative, stranger = self._weights.kind_bits(self.comparer.unpack(patterns))
@@ -200,29 +200,28 @@ class Scorer:
         stranger = stranger[place] + shared
         match, relative = match[place], relative[place]
         bits = match - np.logaddexp2(relative, stranger)
-        reach = bits >= floor
         conflict = self._weights.conflict(self.comparer.unpack(patterns))[place]
-        if not reach.all():
-            keep[keep] = reach
-            left, right, levels = left[reach], right[reach], levels[:, reach]
-            bits, conflict = bits[reach], conflict[reach]
+        reach = np.flatnonzero(bits >= floor)
+        if len(reach) < len(bits):
+            keep = keep.take(reach)
+            left, right, levels = left.take(reach), right.take(reach), levels.take(reach, axis=1)
+            bits, conflict = bits.take(reach), conflict.take(reach)
         guard = forbidden(self.features, self.model, left, right, levels)
         return Scored(keep, bits, conflict, guard)
 
-    def _can_reach(
-        self, left: Rows, right: Rows, levels: Levels, floor: float
-    ) -> npt.NDArray[np.bool_]:
+    def _can_reach(self, left: Rows, right: Rows, levels: Levels, floor: float) -> Places:
+        """Places of the pairs that may reach the floor."""
         patterns, place = distinct(self.comparer.pack(levels))
         against_stranger, against_relative = self._weights.ceilings(
             self.comparer.unpack(patterns), self.comparer.open, self.comparer.undecided
         )
-        near = (np.minimum(against_stranger + self._most_rare, against_relative) >= floor - CLEAR)[
-            place
-        ]
-        at = np.flatnonzero(near)
-        shared = self._frequencies.bits(self.features, left[at], right[at], levels[:, at])
-        near[at] = against_stranger[place[at]] - shared >= floor - CLEAR
-        return near
+        near = np.minimum(against_stranger + self._most_rare, against_relative) >= floor - CLEAR
+        at = np.flatnonzero(near[place])
+        shared = self._frequencies.bits(
+            self.features, left.take(at), right.take(at), levels.take(at, axis=1)
+        )
+        reach = against_stranger[place.take(at)] - shared >= floor - CLEAR
+        return at.take(np.flatnonzero(reach))
 
     @property
     def _most_rare(self) -> float:

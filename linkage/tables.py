@@ -13,7 +13,6 @@ Rules:
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,35 +27,19 @@ from linkage import birthdates
 from linkage import standardise as std
 from linkage.columns import distinct, encode
 from linkage.model import ColumnSpec
+from linkage.table_names import (
+    SOURCE_OF_FILE,
+    WELL_KNOWN,
+    check_exact,
+    check_names,
+    check_no_name_twice,
+    check_once,
+    plain,
+    shown,
+)
 from schemas.errors import InputError, NotUsable
 from schemas.settings import FileSettings
 
-WELL_KNOWN: dict[str, tuple[str, ...]] = {
-    "given_name": ("given_name", "first_name", "firstname", "forename", "forenames", "given",
-                   "given_names", "christian_name"),
-    "middle_name": ("middle_name", "middle_names", "second_name", "middle_initial"),
-    "family_name": ("family_name", "surname", "last_name", "lastname", "family"),
-    "full_name": ("full_name", "fullname", "name", "patient_name"),
-    "previous_family_name": ("previous_family_name", "maiden_name", "previous_surname",
-                             "birth_surname", "alias_surname"),
-    "date_of_birth": ("date_of_birth", "dob", "birth_date", "birthdate", "dateofbirth"),
-    "gender": ("gender", "sex"),
-    "postcode": ("postcode", "post_code", "postal_code", "zip", "zipcode", "zip_code",
-                 "postcode_fake"),
-    "address": ("address", "address_1", "address_line_1", "address1", "street_address"),
-    "house_number": ("house_number", "street_number", "building_number"),
-    "street": ("street", "street_name"),
-    "town": ("town", "city", "suburb", "post_town", "locality"),
-    "region": ("region", "state", "county"),
-    "phone": ("phone", "telephone", "phone_number", "mobile", "tel", "telephone_number"),
-    "email": ("email", "e_mail", "email_address"),
-    "nhs_number": ("nhs_number", "nhsnumber", "nhs_no"),
-    "gp_practice": ("gp_practice", "practice_code", "gp_code"),
-    "birth_place": ("birth_place", "birthplace", "place_of_birth"),
-    "occupation": ("occupation", "job_title"),
-    "ethnicity": ("ethnicity", "ethnic_group", "race_ethnicity"),
-}  # fmt: skip
-"""Field → column names that are taken for it when nothing is mapped (case and spaces aside)."""
 WELL_KNOWN_IDENTIFIERS = (
     "ssn", "soc_sec_id", "social_security_number", "national_insurance_number", "ni_number", "nino",
     "passport_number", "hospital_number",
@@ -97,6 +80,7 @@ def as_arrow(data: Any) -> pa.Table:
     """Any table as Arrow. Raises: InputError."""
     if isinstance(data, pa.Table):
         return data
+    check_no_name_twice(data)
     if hasattr(data, "__arrow_c_stream__"):
         try:
             return pa.table(data)
@@ -141,13 +125,16 @@ def read_columns(
     table = as_arrow(data)
     taken = [*identifiers, *exact, *filter(None, (source_column, id_column))]
     asked = {name: list(columns) for name, columns in (mapping or {}).items()}
-    _check_names(table, asked, taken)
+    check_names(table, asked, taken)
+    check_exact(exact)
     used, numbers, recognised = _recognise(table, asked, identifiers, taken)
     if not used and not numbers and not exact:
         raise NotUsable(
             "no column to link on: map some with --map field=column; fields are "
             + ", ".join(WELL_KNOWN)
         )
+    for column in [c for columns in used.values() for c in columns] + numbers:
+        check_once(table, column)
     texts = _Texts(table)
     texts.read([*(c for columns in used.values() for c in columns), *numbers, *exact])
     sources = texts.of([source_column]) if source_column else _plain_source(texts, table)
@@ -157,33 +144,11 @@ def read_columns(
         columns["identifier"] = _identifiers(texts, numbers)
     extra = [ColumnSpec(name, kind) for name, kind in EXTRA.items() if name in used]
     columns |= {spec.name: texts.of(used[spec.name]) for spec in extra}
-    columns |= {_plain(name): texts.of([name]) for name in exact}
-    extra += [ColumnSpec(_plain(name), "category") for name in exact]
+    columns |= {plain(name): texts.of([name]) for name in exact}
+    extra += [ColumnSpec(plain(name), "category") for name in exact]
     ids, founder = _ids(table, id_column, sources, columns)
     columns["founder"] = pa.array(founder)
     return Reading(pa.table(columns), ids, tuple(extra), used, recognised, issues)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
-def _shown(table: pa.Table) -> list[str]:
-    return [c for c in table.column_names if c != SOURCE_OF_FILE]
-
-
-SOURCE_OF_FILE = "\0source"
-"""Column in which a caller may say which file a row came from."""
-
-
-def _check_names(table: pa.Table, asked: Mapping[str, list[str]], taken: Sequence[str]) -> None:
-    for name in asked:
-        if name not in WELL_KNOWN:
-            raise InputError(f"--map {name}: no such field; fields are {', '.join(WELL_KNOWN)}")
-    for column in [c for columns in asked.values() for c in columns] + list(taken):
-        if table.column_names.count(column) != 1:
-            many = "more than one" if column in table.column_names else "no"
-            raise InputError(f"{many} column {column!r}; columns are {', '.join(_shown(table))}")
 
 
 def _recognise(
@@ -195,7 +160,7 @@ def _recognise(
     """Field → columns and the columns of identifiers, with what was recognised added."""
     used = {name: list(columns) for name, columns in asked.items()}
     spoken_for = {c for columns in used.values() for c in columns} | set(taken)
-    by_plain = {_plain(c): c for c in _shown(table)}
+    by_plain = {plain(c): c for c in shown(table)}
     recognised = []
     for name, known in WELL_KNOWN.items():
         found = next((by_plain[k] for k in known if k in by_plain), None)
@@ -387,7 +352,7 @@ def _identifiers(texts: _Texts, columns: Sequence[str]) -> pa.Array:
         codes, values = encode(texts.of([name]))
         compact = pc.replace_substring_regex(std.plain_upper(values), "[^A-Z0-9]+", "")
         nothing = pc.fill_null(pc.match_substring_regex(compact, "^0*$"), True)
-        named = pc.binary_join_element_wise(pa.scalar(_plain(name)), compact, "|")
+        named = pc.binary_join_element_wise(pa.scalar(plain(name)), compact, "|")
         named = pc.if_else(nothing, pa.scalar(None, pa.string()), named)
         parts.append(named.take(pa.array(codes, mask=codes < 0)))
     n = len(parts[0])
@@ -408,7 +373,7 @@ def _ids(
     """Record ids as text, and each record's place in the canonical order."""
     n = len(table)
     if id_column is None:
-        named = (c for c in _shown(table) if _plain(c) in ID_NAMES)
+        named = (c for c in shown(table) if plain(c) in ID_NAMES)
         id_column = next(named, None)
     if id_column is None:
         return pa.array(np.arange(n)).cast(pa.string()), _rank_by_content(columns, n)

@@ -22,7 +22,8 @@ from linkage.engine import Progress
 from linkage.features import build_features
 from linkage.model import Model
 from linkage.plan import RuleCost, costs, default_rules
-from linkage.tables import SOURCE_OF_FILE, as_text, read_columns
+from linkage.table_names import SOURCE_OF_FILE
+from linkage.tables import as_text, read_columns
 from linkage.thresholds import rates
 from service.table_files import check_outputs, read_table, source_names, write_table, write_text
 
@@ -86,7 +87,8 @@ def link_files(
     Raises: InputError (a file or column), NotUsable (nothing to link on).
     """
     tables = [outputs.out, *filter(None, [outputs.pairs])]
-    check_outputs(tables, inputs, others=[*filter(None, [outputs.report, outputs.model])])
+    read = [*inputs, *filter(None, [labels])]
+    check_outputs(tables, read, others=[*filter(None, [outputs.report, outputs.model])])
     linked = link(
         read_files(inputs, columns.source_column),
         model,

@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,9 +18,9 @@ import pyarrow as pa
 from linkage.features import build_features
 from linkage.model import Model, uk_person
 from linkage.train import Trained, train
-from schemas.errors import NotUsable
+from schemas.errors import InvalidValue, NotUsable
 from schemas.settings import Settings
-from service.model_files import load_model, write_whole
+from service.model_files import write_whole
 from service.ports import Store
 
 SMALLEST_TRAINING = 2_000
@@ -73,18 +74,27 @@ def train_workspace(
             f"{len(table)} records teach too little: at least {SMALLEST_TRAINING} are needed; the "
             "shipped model is used as it is"
         )
-    before = load_model(model_file) if model_file.exists() else None
     trained = train_model(table, settings, prior or uk_person())
-    if before is not None:
-        kept = model_file.with_name(f"model-{before.hash[:12]}.json")
-        write_whole(kept, before.to_json())
+    before = _keep(model_file) if model_file.exists() else None
     write_whole(model_file, trained.model.to_json())
     return TrainReport(
         records=len(table),
-        before=before.hash if before else None,
+        before=before,
         model=trained.model.hash,
         rounds=trained.rounds,
         change=trained.change,
         passes={name: dict(found) for name, found in trained.passes.items()},
         trained=trained,
     )
+
+
+def _keep(model_file: Path) -> str:
+    """Copies the old model to a name of its own; its hash, or that of its bytes where they are no
+    model that this program can read."""
+    data = model_file.read_bytes()
+    try:
+        name = Model.from_json(data).hash
+    except InvalidValue:
+        name = hashlib.sha256(data).hexdigest()
+    write_whole(model_file.with_name(f"model-{name[:12]}.json"), data)
+    return name

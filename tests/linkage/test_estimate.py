@@ -305,7 +305,9 @@ def test_where_there_is_nothing_to_learn_the_start_stands(passes: list[Pass]) ->
     found = estimate(passes, start, bonds=[(0, 1)])
     for kind in "mu":
         np.testing.assert_array_equal(found.tables[kind], start[kind])
-        np.testing.assert_allclose(bond_bits(found.corrections[0, 1], (2, 2))[kind], 0.0, atol=1e-12)
+        np.testing.assert_allclose(
+            bond_bits(found.corrections[0, 1], (2, 2))[kind], 0.0, atol=1e-12
+        )
     assert find_bonds(found) == []
 
 
