@@ -25,13 +25,16 @@ import pyarrow.parquet as pq
 import vl_convert
 
 from bench.engines import Run, our_command, peer_command, watched
+from bench.prior import write
 from bench.sets import ARGUMENTS, PROGRAM, ROOT, peer_job
 from linkage.metrics import dense, quality
 
 RESULTS = Path(__file__).parent / "results"
 PLOT = ROOT / "docs" / "images" / "linkage-growth.svg"
 OURS = "commonthread"
-GREATEST = {OURS: 10_000_000, "splink": 10_000_000, "recordlinkage": 1_000_000}
+GREATEST = {OURS: 10_000_000, "splink": 3_000_000, "recordlinkage": 1_000_000}
+REPEATED = 1_000_000
+"""Sizes up to this are run several times."""
 """Engine → most records it is tried on."""
 
 
@@ -52,8 +55,7 @@ def main() -> None:
     print(f"{document['machine']}; load before {document['load_before']:.1f}")
     for size in options.sizes:
         document["sizes"].append(measure(size, options))
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "linkage.json").write_text(json.dumps(document, indent=1))
+        (RESULTS / "linkage.json").write_text(json.dumps(document, indent=1))
     draw(document["sizes"])
 
 
@@ -112,14 +114,15 @@ def _turns(size: int, options: argparse.Namespace) -> list[str]:
         else:
             fit.append(engine)
     often = [engine for engine in fit if engine != "recordlinkage"]
-    return often * options.repeats + [engine for engine in fit if engine not in often]
+    repeats = options.repeats if size <= REPEATED else 1
+    return often * repeats + [engine for engine in fit if engine not in often]
 
 
 def _command(engine: str, path: Path, out: Path, options: argparse.Namespace) -> list[str | Path]:
     if engine != OURS:
         return peer_command(engine, peer_job("people", engine, [path]), out)
-    prior = ("--prior", str(options.prior)) if options.prior else ()
-    return our_command(options.program, [path], out, ARGUMENTS["people"] + prior)
+    prior = options.prior or write(options.work / "prior.json")
+    return our_command(options.program, [path], out, (*ARGUMENTS["people"], "--prior", str(prior)))
 
 
 def _figures(out: Path, truth: pd.DataFrame) -> dict:

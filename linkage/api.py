@@ -68,7 +68,8 @@ class Linked:
     @property
     def persons(self) -> int:
         """How many persons there are."""
-        return len(np.unique(self.partition.label))
+        label = self.partition.label
+        return int((label == np.arange(len(label))).sum())
 
     @cached_property
     def pairs(self) -> pa.Table:
@@ -289,14 +290,17 @@ def _records(reading: Reading, features: Features, partition: Partition) -> pa.T
     """Persons numbered in the canonical order of their first records."""
     place = np.empty(len(features), np.int64)
     place[features.row] = np.arange(len(features))
-    first = place[partition.label]
-    smallest = np.full(len(features), len(features), np.int64)
-    np.minimum.at(smallest, first, place)
-    _, person = np.unique(smallest[first], return_inverse=True)
+    # Of several records written to one place the last remains: the first of each person.
+    in_order = place[partition.label][features.row]
+    smallest = np.empty(len(features), np.int64)
+    smallest[in_order[::-1]] = np.arange(len(features) - 1, -1, -1)
+    first = smallest[in_order] == np.arange(len(features))
+    person = np.empty(len(features), np.int64)
+    person[features.row] = (np.cumsum(first) - 1)[smallest[in_order]]
     return pa.table(
         {
             "record_id": reading.ids,
             "source": reading.sources,
-            "person_id": person.astype(np.int64),
+            "person_id": person,
         }
     )

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from itertools import combinations
 from typing import Protocol
 
 import numpy as np
@@ -137,7 +138,7 @@ def _components(n: int, left: Rows, right: Rows) -> Rows:
 @dataclass(frozen=True)
 class _Group:
     """The rows of one contested component, ascending, and the scores of all its pairs, in the
-    order of `np.triu_indices`."""
+    order of `itertools.combinations`."""
 
     rows: Rows
     bits: Bits
@@ -213,19 +214,21 @@ class _Joins:
 
 @dataclass(slots=True)
 class _Link:
-    """What stands between two groups: sum and number of votes, forbidden pairs, join edges."""
+    """What stands between two groups: sum and number of votes, forbidden pairs, join edges; and
+    `average`, the bits by which they would be joined, minus infinity where they may not be."""
 
     weight: float
     votes: float
     barred: int
     strong: int
+    average: float = -np.inf
 
-    @property
-    def average(self) -> float:
-        """Bits by which the two would be joined; minus infinity where they may not be."""
+    def settle(self) -> None:
+        """Brings the average up to date."""
         if self.barred or not self.strong:
-            return -np.inf
-        return round(self.weight / max(self.votes, 1.0), 6)
+            self.average = -np.inf
+        else:
+            self.average = round(self.weight / max(self.votes, 1.0), 6)
 
 
 _Links = list[dict[int, _Link]]
@@ -249,6 +252,7 @@ def _greedy(group: _Group, joins: tuple[Rows, Rows, Bits]) -> Rows:
         if rivals:
             for here, there in rivals:
                 links[here][there].strong = 0
+                links[here][there].settle()
             continue
         del links[one][two], links[two][one]
         for third, link in links[two].items():
@@ -257,6 +261,7 @@ def _greedy(group: _Group, joins: tuple[Rows, Rows, Bits]) -> Rows:
             into.votes += link.votes
             into.barred += link.barred
             into.strong += link.strong
+            into.settle()
             del links[third][two]
             if into.average > 0:
                 heappush(queue, (-into.average, min(one, third), max(one, third)))
@@ -271,17 +276,19 @@ def _links(group: _Group, joins: tuple[Rows, Rows, Bits]) -> _Links:
     for_it = group.bits > 0
     against = ~for_it & (group.conflict < SILENT)
     vote = np.where(for_it, group.bits, np.where(against, group.conflict, 0.0))
-    columns = (np.clip(vote, -CLIP, CLIP), (for_it | against).astype(float), group.guard > 0)
-    cells = zip(*np.triu_indices(size, 1), *columns, strict=True)
+    columns = (np.clip(vote, -CLIP, CLIP), (for_it | against).astype(float), 1 * (group.guard > 0))
+    pairs = combinations(range(size), 2)
     links: _Links = [{} for _ in range(size)]
-    for a, b, weight, votes, barred in cells:
-        links[a][int(b)] = links[b][int(a)] = _Link(float(weight), float(votes), int(barred), 0)
+    cells = zip(pairs, *(column.tolist() for column in columns), strict=True)
+    for (a, b), weight, votes, barred in cells:
+        links[a][b] = links[b][a] = _Link(weight, votes, barred, 0)
     for a, b, bits in zip(*(column.tolist() for column in joins), strict=True):
         link = links[a][b]
         link.strong = 1
         if bits == np.inf:
             # An edge that came this far is allowed: its source may otherwise hold the two apart.
             link.weight, link.votes, link.barred = CLIP * size, 1.0, 0
+        link.settle()
     return links
 
 

@@ -46,13 +46,14 @@ class Values:
 
     @cached_property
     def texts(self) -> npt.NDArray[np.object_]:
-        """The values as Python texts, for comparators of strings."""
+        """All values as Python texts."""
         return np.array(self.array.to_pylist() or [""], dtype=object)
 
-    @cached_property
-    def sorted_texts(self) -> npt.NDArray[np.object_]:
-        """The values with their words in order of the alphabet."""
-        return np.array([" ".join(sorted(t.split())) for t in self.texts], dtype=object)
+    def texts_at(self, places: npt.NDArray[np.int64], *, sort_words: bool = False) -> list[str]:
+        """The values at some places as Python texts, their words in order of the alphabet if asked
+        for. Only what is compared becomes a Python object: of a million addresses, few are."""
+        texts: list[str] = self.array.take(pa.array(places)).to_pylist()
+        return [" ".join(sorted(text.split())) for text in texts] if sort_words else texts
 
     @cached_property
     def numbers(self) -> npt.NDArray[np.float64]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -302,18 +301,14 @@ def register(name: str, function: PairFunction) -> None:
     REGISTERED[name] = function
 
 
-def _measured(
-    v: View, function: PairFunction, texts: npt.NDArray[np.object_] | None = None
-) -> Measure:
+def _measured(v: View, function: PairFunction, *, sort_words: bool = False) -> Measure:
     """A measure of the texts of slot 0, computed once per distinct pair of values."""
     a, b = v.codes()
-    size = max(len(v.column.values), 1)
+    values = v.column.values
+    size = max(len(values), 1)
     keys, place = distinct(np.minimum(a, b).astype(np.int64) * size + np.maximum(a, b))
-    texts = v.column.values.texts if texts is None else texts
-    found = np.asarray(
-        function(cast(Sequence[str], texts[keys // size]), cast(Sequence[str], texts[keys % size])),
-        np.float32,
-    )
+    texts = (values.texts_at(side, sort_words=sort_words) for side in (keys // size, keys % size))
+    found = np.asarray(function(*texts), np.float32)
     if found.shape != keys.shape:
         raise InvalidValue(f"field '{v.field.name}': its comparator must give one number per pair")
     return np.asarray(found[place])
@@ -331,15 +326,13 @@ def _by_rapidfuzz(
     by_word: bool = False,
 ) -> Callable[[View, Level], Measure]:
     def measure(v: View, level: Level) -> Measure:
-        values = v.column.values
-
         def compute(a: Sequence[str], b: Sequence[str]) -> npt.ArrayLike:
             # A score that misses the cutoff may be left at nought (a distance just above it). It
             # is compared in double precision, a measure in single: it must not be the stricter.
             cutoff = max(level.at - CLEAR, 0.0) / scale if not distance else level.at
             return cpdist(a, b, scorer=scorer, score_cutoff=cutoff, dtype=np.float64) * scale
 
-        return _measured(v, compute, values.sorted_texts if by_word else values.texts)
+        return _measured(v, compute, sort_words=by_word)
 
     return measure
 

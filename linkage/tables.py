@@ -225,6 +225,8 @@ def as_text(array: pa.Array) -> pa.Array:
         plain = pc.cast(pc.if_else(pc.fill_null(whole, False), array, None), pa.int64())
         text = pc.coalesce(pc.cast(plain, pa.string()), pc.cast(array, pa.string()))
         return pc.if_else(pc.fill_null(pc.is_nan(array), False), pa.scalar(None, pa.string()), text)
+    if pa.types.is_integer(kind):
+        return pc.cast(array, pa.string())
     if pa.types.is_timestamp(kind):
         return pc.strftime(array, format="%Y-%m-%d")
     text = pc.utf8_trim_whitespace(pc.cast(array, pa.string()))
@@ -364,6 +366,9 @@ def _identifiers(texts: _Texts, columns: Sequence[str]) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), flat.drop_null())
 
 
+_WHOLE_NUMBER = "^(?:0|[1-9][0-9]{0,17})$"
+
+
 def _ids(
     table: pa.Table,
     id_column: str | None,
@@ -382,6 +387,8 @@ def _ids(
     if ids.null_count:
         raise InputError(f"column {id_column!r}: an id is empty")
     keys = sent if pa.types.is_integer(sent.type) else ids
+    if keys is ids and pc.all(pc.match_substring_regex(ids, _WHOLE_NUMBER)).as_py():
+        keys = pc.cast(ids, pa.int64())
     if bool(pc.all(pc.less(keys[:-1], keys[1:])).as_py() is not False):
         return ids, np.arange(n)
     order = pc.sort_indices(

@@ -32,7 +32,7 @@ from linkage.compare import Comparer
 from linkage.estimate import Bits, Estimate, Pass, bond_bits, estimate, find_bonds
 from linkage.model import KINDS, Dependence, Field, Frequencies, Level, Model
 
-PAIRS_PER_PASS = 60_000
+PAIRS_PER_PASS = 50_000
 RANDOM_PAIRS = 100_000
 PSEUDO_PAIRS: Mapping[str, float] = {"m": 300.0, "r": 20_000.0, "u": 20.0}
 """How many pairs the prior model counts for, per kind. Relatives cannot be told from matches and

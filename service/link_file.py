@@ -23,7 +23,7 @@ from linkage.features import build_features
 from linkage.model import Model
 from linkage.plan import RuleCost, costs, default_rules
 from linkage.table_names import SOURCE_OF_FILE
-from linkage.tables import as_text, read_columns
+from linkage.tables import as_text, by_value, read_columns
 from linkage.thresholds import rates
 from service.table_files import check_outputs, read_table, source_names, write_table, write_text
 
@@ -131,7 +131,7 @@ def read_files(inputs: Sequence[Path], source_column: str | None = None) -> pa.T
     for name, path in zip(source_names(inputs), inputs, strict=True):
         table = read_table(path)
         if source_column and source_column in table.column_names:
-            source = as_text(table[source_column].combine_chunks())
+            source = by_value(table[source_column].combine_chunks(), as_text)
         else:
             which = pa.array(np.zeros(len(table), np.int32))
             source = pa.DictionaryArray.from_arrays(which, pa.array([name]))

@@ -57,9 +57,10 @@ def _read_csv(path: Path, separator: str = ",") -> pa.Table:
 
 
 def _read_parquet(path: Path) -> pa.Table:
-    schema = pq.read_schema(path)
-    texts = [f.name for f in schema if pa.types.is_string(f.type)]
-    return pq.read_table(path, read_dictionary=texts)
+    texts = [f.name for f in pq.read_schema(path) if pa.types.is_string(f.type)]
+    # Not `read_table`: that brings in the data sets of folders, and pandas with them.
+    with pq.ParquetFile(path, read_dictionary=texts) as file:
+        return file.read()
 
 
 def _read_ndjson(path: Path) -> pa.Table:
