@@ -15,7 +15,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from linkage.metrics import upper_bound
+from linkage.metrics import interval, upper_bound
 
 PROGRAM = str(Path(sys.executable).parent / "commonthread")
 
@@ -76,9 +76,11 @@ def _print_groups(found: list[dict]) -> None:
             for group, (hit, there) in run["recall"][kind].items():
                 totals[group][0] += hit
                 totals[group][1] += there
-        print(f"\nrecall by {kind}")
+        print(f"\nmissed-match rate by {kind}, with its 95 % interval (Clopper-Pearson)")
         for group, (hit, there) in sorted(totals.items()):
-            print(f"  {group:20} {there:9,} true pairs  {hit / there if there else 1:.4f}")
+            low, high = interval(there - hit, there)
+            missed = (there - hit) / there if there else 0.0
+            print(f"  {group:20} {there:9,} true pairs  {missed:7.2%}  {low:7.2%} to {high:7.2%}")
     planted: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for run in found:
         for kind, (records, mixed) in run["planted"].items():

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linkage import nicknames, phonetics
+from linkage import standardise as std
 from schemas.errors import InvalidValue
 
 Codes = npt.NDArray[np.int32]
@@ -159,9 +160,11 @@ def _letters(v: Values) -> Any:
 
 PARTS: dict[str, Callable[[Values], Part]] = {
     "length": lambda v: np.asarray(pc.utf8_length(v.array).to_numpy(), np.int64),
-    "initial": _slice(0, 1),
-    "start": _slice(0, 4),
+    "initial": lambda v: _coded(phonetics.initial(v.array)),
+    "start": lambda v: _coded(phonetics.prefix(v.array, 4)),
     "phonetic": lambda v: _coded(phonetics.key(v.array)),
+    "soundex": lambda v: _coded(phonetics.soundex(v.array)),
+    "family_key": lambda v: _coded(std.family_key(v.array)),
     "nickname": lambda v: nicknames.numbers_of(v.array.to_pylist()).astype(np.int32),
     "sector": _slice(0, -2),
     "district": _before(" "),

@@ -140,6 +140,12 @@ def _initial(v: View, _level: Level) -> Bools:
     return np.asarray((first_a == first_b) & ((long_a == 1) | (long_b == 1)))
 
 
+def _equal_in(v: View, level: Level) -> Bools:
+    """The two records agree on another column: its current values are one."""
+    a, b = v.codes(level.of)
+    return np.asarray((a == b) & (a >= 0))
+
+
 def _equal_to(v: View, level: Level) -> Bools:
     """The value of the one stands in another column of the other (a second forename)."""
     a, b = v.codes()
@@ -404,6 +410,7 @@ COMPARATORS: dict[str, Comparator] = {
     "other_part": Comparator(_other_part, needs="part"),
     "nickname": Comparator(_nickname),
     "initial": Comparator(_initial),
+    "equal_in": Comparator(_equal_in, needs="column"),
     "equal_to": Comparator(_equal_to, needs="column"),
     "transposed": Comparator(_transposed, needs="column"),
     "same_date": Comparator(_same_date),

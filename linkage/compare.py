@@ -194,7 +194,7 @@ def _never(features: Features, field: Field, level: Level) -> bool:
         return False
     if level.test == "any_equal":
         return column.slots == 1 and field.levels[0].test == "equal" and level != field.levels[0]
-    if level.test in ("equal_to", "transposed", "km_apart"):
+    if level.test in ("equal_to", "equal_in", "transposed", "km_apart"):
         return features.column(level.of).empty
     if level.test == "flagged":
         return not (column.values.part(level.of) > 0).any()

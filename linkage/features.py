@@ -84,10 +84,11 @@ def build_features(
         "birth_date": lambda: _dates(_column(table, "birth_date")),
         "death": lambda: _dates(_column(table, "death")),
         "sex": lambda: _plain(table, "gender", _sexes),
-        "practice": lambda: _plain(table, "gp_practice", pc.utf8_trim_whitespace),
+        "practice": lambda: _plain(table, "gp_practice", _practices),
         "address": lambda: _slots(table, "address", 2, std.address, std.street),
         "postcode": lambda: _slots(table, "postcode", 2, std.postcode),
         "phone": lambda: _without_crowds(_slots(table, "phone", 2, telephone)),
+        "uprn": lambda: _slots(table, "uprn", 2, std.uprn),
         "email": lambda: _without_crowds(_slots(table, "email", 1, std.email)),
         "identifier": lambda: _without_crowds(_slots(table, "identifier", IDENTIFIERS)),
         **{spec.name: partial(_declared, table, spec) for spec in extra},
@@ -127,8 +128,11 @@ def _column(table: pa.Table, name: str) -> pa.Array:
 
 
 _LISTS = frozenset(
-    ("given", "family", "name_text", "postcode", "address", "phone", "email", "identifier")
-)
+    (
+        "given", "family", "name_text", "postcode", "address", "uprn", "phone", "email",
+        "identifier",
+    )
+)  # fmt: skip
 
 
 def _plain(table: pa.Table, name: str, step: Callable[[pa.Array], pa.Array]) -> Column:
@@ -221,7 +225,6 @@ def _names(table: pa.Table) -> dict[str, Column]:
     over one dictionary, from the parallel lists of given and family names."""
     given = _name_slots(table, "given", 2)
     family = _name_slots(table, "family", 3) + _name_slots(table, "family_previous", 1)
-    text = _name_slots(table, "name_text", 1)
     parts: dict[str, tuple[Codes, pa.Array]] = {}
     for i, (codes, words) in enumerate(given):
         parts[f"given{i}"] = codes, std.word(words, 0, std.GIVEN_PLACEHOLDERS)
@@ -234,11 +237,13 @@ def _names(table: pa.Table) -> dict[str, Column]:
         first = pc.if_else(several, std.word(words, 0, std.FAMILY_PLACEHOLDERS), None)
         parts["last"] = codes, std.no_particle(std.last_word(words))
         parts["first"] = codes, std.no_particle(first)
-    if text:
-        codes, words = _undivided(given, family, text[0])
-        parts["text_given"] = codes, std.word(words, 0, std.GIVEN_PLACEHOLDERS)
-        parts["text_middle"] = codes, std.middle_word(words)
-        parts["text_family"] = codes, std.no_particle(std.last_word(words))
+    for sent in _values_by_slot(table, "family", 1):
+        codes, values = encode(sent)
+        if len(values):
+            former = std.name_words(std.former_name(values))
+            parts["former"] = codes, std.joined(former, std.FAMILY_PLACEHOLDERS)
+    for sent in _values_by_slot(table, "name_text", 1):
+        parts |= _undivided(given, family, sent)
     if not parts:
         return {}
     out, values = _one_dictionary(parts)
@@ -257,8 +262,10 @@ def _names(table: pa.Table) -> dict[str, Column]:
 _NAME_SLOTS = {
     "given": ("given0", "text_given", "given1"),
     "middle": ("middle", "text_middle"),
-    "family": ("family0", "text_family", "family1", "family2", "last", "first"),
-}
+    "family": (
+        "family0", "text_family", "family1", "family2", "family3", "former", "last", "first",
+    ),
+}  # fmt: skip
 
 
 def _name_slots(table: pa.Table, name: str, count: int) -> list[tuple[Codes, pa.Array]]:
@@ -281,20 +288,23 @@ def _one_dictionary(
 
 
 def _undivided(
-    given: list[tuple[Codes, pa.Array]],
-    family: list[tuple[Codes, pa.Array]],
-    text: tuple[Codes, pa.Array],
-) -> tuple[Codes, pa.Array]:
-    """Names that a source sends as one text only, as words: taken as `Given ... Family`.
-
-    The other order is met by the levels and the blocking rule for transposed names.
-    """
-    codes, words = text
+    given: list[tuple[Codes, pa.Array]], family: list[tuple[Codes, pa.Array]], sent: pa.Array
+) -> dict[str, tuple[Codes, pa.Array]]:
+    """Parts of names that a source sends as one text only, in either order (`SMITH, John`)."""
+    codes, values = encode(sent)
+    if not len(values):
+        return {}
     divided = np.zeros(len(codes), bool)
     for part_codes, part_words in (*given[:1], *family[:1]):
         present = part_words.is_valid().to_numpy(zero_copy_only=False)
         divided |= (part_codes >= 0) & present[np.maximum(part_codes, 0)]
-    return np.where(divided, -1, codes).astype(np.int32), words
+    codes = np.where(divided, -1, codes).astype(np.int32)
+    first, middle, last = std.full_name(values)
+    return {
+        "text_given": (codes, std.word(first, 0, std.GIVEN_PLACEHOLDERS)),
+        "text_middle": (codes, std.word(middle, 0, std.GIVEN_PLACEHOLDERS)),
+        "text_family": (codes, std.joined(last, std.FAMILY_PLACEHOLDERS)),
+    }
 
 
 def _is_test(slot: tuple[Codes, pa.Array]) -> npt.NDArray[np.bool_]:
@@ -321,6 +331,12 @@ def _nhs_numbers(accept_test: bool, array: pa.Array) -> pa.Array:
 
 _REPEATED = f"^(?:{'|'.join(str(digit) * 10 for digit in range(10))})$"
 _SEQUENTIAL = ("0123456789", "1234567890", "9876543210", "1234567881", "0987654321")
+
+
+def _practices(array: pa.Array) -> pa.Array:
+    """Codes of practices; null for those that stand for "none" or "not known"."""
+    none = std.no_evidence(array, "practice")
+    return pc.if_else(none, pa.scalar(None, pa.string()), pc.utf8_trim_whitespace(array))
 
 
 def _sexes(array: pa.Array) -> pa.Array:

@@ -170,6 +170,7 @@ TESTS: Mapping[str, Callable[[Compared], bool]] = {
     "other_part": _other_part,
     "nickname": lambda p: frozenset(p.current) in _nicknames(),
     "initial": _initial,
+    "equal_in": lambda p: p.others[0] is not None and p.others[0] == p.others[1],
     "equal_to": lambda p: any(_crosswise(p)),
     "transposed": lambda p: all(_crosswise(p)),
     "same_date": lambda p: (

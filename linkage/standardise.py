@@ -323,6 +323,21 @@ def street(addresses: pa.Array) -> pa.Array:
     return pc.coalesce(found, addresses)
 
 
+def uprn(array: pa.Array) -> pa.Array:
+    """Unique Property Reference Numbers: 1 to 12 digits without leading zeros, else null.
+
+    Read are `100023336956`, `000012345678`, `UPRN 1234` and a spreadsheet's `1234.0`. Nought and
+    numbers of nines alone are fillings.
+    """
+    found = pc.extract_regex(
+        pc.utf8_trim_whitespace(pc.ascii_upper(array)),
+        pattern=r"^(?:UPRN[ :]*)?0*(?P<number>[0-9]{1,12})(?:\.0+)?$",
+    )
+    number = pc.struct_field(found, "number")
+    filling = pc.match_substring_regex(number, "^(?:0+|9+)$")
+    return pc.if_else(pc.fill_null(filling, False), pa.scalar(None, pa.string()), number)
+
+
 def no_particle(words: pa.Array) -> pa.Array:
     """Null where the word is only a particle, or a placeholder, of family names."""
     return _null_where(

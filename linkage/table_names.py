@@ -29,6 +29,7 @@ WELL_KNOWN: dict[str, tuple[str, ...]] = {
                  "postcode_fake"),
     "address": ("address", "address_1", "address_line_1", "address1", "street_address"),
     "house_number": ("house_number", "street_number", "building_number"),
+    "uprn": ("uprn",),
     "street": ("street", "street_name"),
     "town": ("town", "city", "suburb", "post_town", "locality"),
     "region": ("region", "state", "county"),

@@ -209,30 +209,34 @@ class _Texts:
         return self._done[name]
 
 
-def as_text(array: pa.Array) -> pa.Array:
+def as_text(array: pa.Array) -> pa.Array:  # noqa: PLR0911 - one line for each kind of column
     """An array of any type as texts, as a person would write them; empty ones null."""
     kind = array.type
     if pa.types.is_dictionary(kind):
         return as_text(array.dictionary_decode())
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        joined = pc.binary_join(pc.cast(array, pa.list_(pa.string())), " ")
-        return as_text(joined)
+        return as_text(pc.binary_join(pc.cast(array, pa.list_(pa.string())), " "))
     if pa.types.is_nested(kind) or pa.types.is_binary(kind):
         return pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string())
     if pa.types.is_floating(kind):
-        # Whole numbers beside empty cells come as floats: 1980.0 is 1980.
-        whole = pc.and_(pc.equal(array, pc.floor(array)), pc.less(pc.abs(array), 1e15))
-        plain = pc.cast(pc.if_else(pc.fill_null(whole, False), array, None), pa.int64())
-        text = pc.coalesce(pc.cast(plain, pa.string()), pc.cast(array, pa.string()))
-        return pc.if_else(pc.fill_null(pc.is_nan(array), False), pa.scalar(None, pa.string()), text)
-    if pa.types.is_integer(kind):
-        return pc.cast(array, pa.string())
+        return _whole_where_possible(array)
     if pa.types.is_timestamp(kind):
         return pc.strftime(array, format="%Y-%m-%d")
-    text = pc.utf8_trim_whitespace(pc.cast(array, pa.string()))
+    text = pc.cast(array, pa.string())
+    if pa.types.is_integer(kind):
+        return text
+    text = pc.utf8_trim_whitespace(text)
     text = pc.replace_substring_regex(text, r"\s{2,}", " ")
     nothing = pc.is_in(text, value_set=pa.array(sorted(FileSettings.missing_values)))
     return pc.if_else(nothing, pa.scalar(None, pa.string()), text)
+
+
+def _whole_where_possible(array: pa.Array) -> pa.Array:
+    """Numbers as texts: whole ones beside empty cells come as floats, and 1980.0 is 1980."""
+    whole = pc.and_(pc.equal(array, pc.floor(array)), pc.less(pc.abs(array), 1e15))
+    plain = pc.cast(pc.if_else(pc.fill_null(whole, False), array, None), pa.int64())
+    text = pc.coalesce(pc.cast(plain, pa.string()), pc.cast(array, pa.string()))
+    return pc.if_else(pc.fill_null(pc.is_nan(array), False), pa.scalar(None, pa.string()), text)
 
 
 def _plain_source(texts: _Texts, table: pa.Table) -> pa.Array:
@@ -272,7 +276,9 @@ def _standard(
     lines = [c for f in ("house_number", "street", "address") for c in used.get(f, ())]
     if lines:
         out["address"] = texts.of(lines)
-    for name, column in (("phone", "phone"), ("email", "email"), ("gp_practice", "gp_practice")):
+    for name, column in (
+        ("phone", "phone"), ("email", "email"), ("gp_practice", "gp_practice"), ("uprn", "uprn"),
+    ):  # fmt: skip
         if name in used:
             out[column] = texts.of(used[name])
     if "postcode" in used:

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from linkage.blocking import Blocker
 from linkage.comparators import Rows
@@ -155,7 +155,7 @@ def sampling_plan(
     above = [s for s in strata if s[0] >= join_bits and s[2] > 0]
     spread = sum(_spread(s[2], s[3]) for s in above)
     joined = max(sum(s[2] for s in above), 1.0)
-    z = float(ndtri(0.5 + confidence / 2))
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
     wanted = (z * spread / (half_width * joined)) ** 2
     return [
         Stratum(low, high, round(pairs), matches,

@@ -200,7 +200,12 @@ MENU: dict[str, tuple[Menu, ...]] = {
         *_TEXTS,
         *(("same_part", part, ()) for part in ("sector", "district", "area")),
     ),
-    "address": (*_TEXTS, ("same_part", "figures", ()), ("other_part", "figures", ())),
+    "address": (
+        *_TEXTS,
+        ("same_part", "figures", ()),
+        ("other_part", "figures", ()),
+        ("equal_in", "uprn", ()),
+    ),
     "phone": _TEXTS,
     "email": _TEXTS,
     "practice": (("equal", "", ()), ("damerau_levenshtein", "", (1, 2))),

@@ -247,7 +247,7 @@ def test_an_unknown_longitude_is_far_away() -> None:
 
 
 def test_every_comparator_has_cases_where_it_passes_and_where_it_does_not() -> None:
-    elsewhere = {"transposed", "km_apart"}
+    elsewhere = {"transposed", "km_apart", "equal_in"}
     for outcome in (True, False):
         seen = {case[1][0] for case in CASES if _passed(case) is outcome} | elsewhere
         assert set(COMPARATORS) <= seen
@@ -392,3 +392,20 @@ def test_a_custom_comparator_must_give_one_number_per_pair() -> None:
     rows = ({"given": "Ann"}, {"given": "Bea"})
     with pytest.raises(InvalidValue, match="one number per pair"):
         codes(*rows, field("given", ("custom:short", "", 0.5)))
+
+
+def test_agreement_on_another_column_is_a_level_of_this_one() -> None:
+    """One property by its reference number, whatever its address looks like."""
+    rows = [
+        {"address": "The Oaks, Long Lane", "uprn": "1234"},
+        {"address": "1 Long Lane", "uprn": "UPRN 0001234"},
+        {"address": "1 Long Lane", "uprn": "99"},
+        {"address": "9 Long Lane"},
+    ]
+    features = build_features(people_table(rows))
+    comparer = Comparer(features, [uk_person().field("address")])
+    left, right = np.zeros(3, np.int32), np.arange(1, 4, dtype=np.int32)
+    names = [level.name for level in comparer.fields[0].levels]
+    found = [names[code - 1] for code in comparer.compare(left, right)[0].tolist()]
+    assert found[0] == "same property"
+    assert "same property" not in found[1:]

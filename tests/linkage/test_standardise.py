@@ -319,3 +319,33 @@ def test_an_identifier_borne_by_a_crowd_is_a_placeholder() -> None:
 def test_a_crowds_telephone_is_nobodys() -> None:
     rows = [{"phone": "0117 496 0000", "given": f"P{n}"} for n in range(40)]
     assert (build_features(people_table(rows)).column("phone").codes == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("sent", "wanted"),
+    [
+        ("100023336956", "100023336956"),
+        ("000012345678", "12345678"),
+        (" 1 ", "1"),
+        ("UPRN 1234", "1234"),
+        ("uprn:0001234", "1234"),
+        ("1234.0", "1234"),
+        ("1234567890123", None),
+        ("0000123456789012", "123456789012"),
+        ("0", None),
+        ("999999999999", None),
+        ("12A", None),
+        ("-5", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_uprn(sent: str | None, wanted: str | None) -> None:
+    assert std.uprn(pa.array([sent], pa.string())).to_pylist() == [wanted]
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(), max_size=5))
+def test_uprn_twice_is_uprn_once(sent: list[str]) -> None:
+    once = std.uprn(pa.array(sent, pa.string()))
+    assert std.uprn(once).equals(once)
