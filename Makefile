@@ -14,7 +14,7 @@ demo: $(STAMP)
 	@echo "The partnership's workspace is ./partnership: open the newest page in partnership/reports/ in a browser,"
 	@echo "or try:  .venv/bin/commonthread --help"
 
-test: check
+test: check browser
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-fast: $(STAMP)

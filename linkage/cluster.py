@@ -25,8 +25,6 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 Rows = npt.NDArray[np.int32]
 Bits = npt.NDArray[np.float64]
@@ -126,13 +124,22 @@ def _small_components(n: int, left: Rows, right: Rows, bits: Bits) -> Rows:
 
 
 def _components(n: int, left: Rows, right: Rows) -> Rows:
-    """(n,) for each row the smallest row of its connected component."""
-    graph = coo_matrix((np.ones(len(left), np.int8), (left, right)), shape=(n, n))
-    _, labels = connected_components(graph, directed=False)
-    # Of several rows written to one place the last remains: the smallest.
-    smallest = np.zeros(n, np.int32)
-    smallest[labels[::-1]] = np.arange(n - 1, -1, -1, dtype=np.int32)
-    return smallest[labels]
+    """(n,) for each row the smallest row of its connected component.
+
+    Each round hooks the larger of two labels that meet in an edge onto the smaller, then follows
+    labels to their ends (Shiloach and Vishkin 1982); edges within one component drop out.
+    """
+    label = np.arange(n, dtype=np.int32)
+    while len(left):
+        low, high = np.minimum(left, right), np.maximum(left, right)
+        np.minimum.at(label, high, low)
+        ends = label[label]
+        while not np.array_equal(ends, label):
+            label, ends = ends, ends[ends]
+        left, right = label[left], label[right]
+        apart = np.flatnonzero(left != right)
+        left, right = left.take(apart), right.take(apart)
+    return label
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import minimum_spanning_tree
 
 Bits = npt.NDArray[np.float64]
 Levels = npt.NDArray[np.uint8]
@@ -235,8 +233,18 @@ def find_bonds(found: Estimate, *, leave_out: Sequence[int] = ()) -> list[Bond]:
                         cells += _together(one, weights[kind] * one.counts, a, b, width)
                 gain[a, b] = max(gain[a, b], _mutual_information(cells))
     gain[gain < LEAST_INFORMATION] = 0.0
-    tree = minimum_spanning_tree(coo_matrix(-gain)).tocoo()
-    return sorted((int(a), int(b)) for a, b in zip(tree.row, tree.col, strict=True))
+    return _forest(gain)
+
+
+def _forest(gain: Bits) -> list[Bond]:
+    """The pairs of fields of most gain that close no ring (Kruskal 1956); nought is no bond."""
+    root = list(range(len(gain)))
+    kept = []
+    for a, b in sorted(zip(*np.nonzero(gain), strict=True), key=lambda ab: (-gain[ab], ab)):
+        if root[a] != root[b]:
+            kept.append((int(a), int(b)))
+            root = [root[a] if of == root[b] else of for of in root]
+    return sorted(kept)
 
 
 def _mutual_information(cells: Bits) -> float:
