@@ -81,6 +81,20 @@ def _twins(p: _Pairs) -> Bools:
     return born_together & p.at("given", "different") & ~p.at("nhs_number", "same")
 
 
+def _untraced_number_two_names(p: _Pairs) -> Bools:
+    born_together = p.at("birth_date", "same", "same 1 January")
+    traced = p.f.verified[p.left] | p.f.verified[p.right]
+    unnamed = p.at("given", "missing") & ~p.at("source", "different")
+    shared = p.at("nhs_number", "same") & ~traced
+    return shared & born_together & (p.at("given", "different") | unnamed)
+
+
+def _nothing_but_forename(p: _Pairs) -> Bools:
+    nowhere = p.at("postcode", "missing") & p.at("address", "missing") & p.at("phone", "missing")
+    number = p.at("nhs_number", "same") | p.at("identifier", "same", "one slip")
+    return p.at("family", "different") & nowhere & ~number & ~p.at("email", "same", "close")
+
+
 def _born_after_death(p: _Pairs) -> Bools:
     births = np.stack(p.dates("birth_date"))
     deaths = np.stack(p.dates("death"))[::-1]
@@ -126,6 +140,18 @@ GUARDS: tuple[Guard, ...] = (
         _born_a_generation_apart,
     ),
     Guard("twins", "born the same day with different forenames (twins)", _twins),
+    Guard(
+        "untraced_number_two_names",
+        "one NHS number that was traced for neither, on two forenames (or a newborn not yet named) "
+        "of one birth date (twins)",
+        _untraced_number_two_names,
+    ),
+    Guard(
+        "nothing_but_forename",
+        "family names differ, and there is no number, address or contact to go by (adoption, "
+        "protected identity)",
+        _nothing_but_forename,
+    ),
     Guard("born_after_death", "one was born after the other died", _born_after_death),
     Guard("died_years_apart", "their deaths are more than a year apart", _died_years_apart),
     Guard(
@@ -143,6 +169,10 @@ def check_guards(model: Model) -> None:
     for code in model.guards:
         if code not in known:
             raise InvalidValue(f"no guard '{code}'; there are {', '.join(known)}")
+
+
+SETTLED_BY_DECLARATION = frozenset({"source_holds_apart", "nothing_but_forename"})
+"""Guards that do not hold where the pair's own source declares that the two are one."""
 
 
 def forbidden(
@@ -163,6 +193,6 @@ def forbidden(
     out = np.zeros(len(left), np.uint8)
     for index in range(len(GUARDS) - 1, -1, -1):
         code = GUARDS[index].code
-        if code in model.guards and not (declared and code == "source_holds_apart"):
+        if code in model.guards and not (declared and code in SETTLED_BY_DECLARATION):
             out[GUARDS[index].forbids(pairs)] = index + 1
     return out

@@ -285,6 +285,22 @@ def _one_number_two_people(p: Guarded) -> bool:
     return p.at("nhs_number", "same") and name and birth and known
 
 
+def _untraced_number_two_names(p: Guarded) -> bool:
+    if not p.at("nhs_number", "same") or p.a.verified or p.b.verified:
+        return False
+    if not p.at("birth_date", "same", "same 1 January"):
+        return False
+    unnamed = p.at("given", "missing") and not p.at("source", "different")
+    return p.at("given", "different") or unnamed
+
+
+def _nothing_but_forename(p: Guarded) -> bool:
+    if not all(p.at(field, "missing") for field in ("postcode", "address", "phone")):
+        return False
+    number = p.at("nhs_number", "same") or p.at("identifier", "same", "one slip")
+    return p.at("family", "different") and not number and not p.at("email", "same", "close")
+
+
 def _generation_apart(p: Guarded) -> bool:
     slip = p.at("birth_date", "one slip", "day and month swapped", "partly known")
     years = p.years("birth_date")
@@ -317,6 +333,8 @@ GUARDS: Mapping[str, Callable[[Guarded], bool]] = {
         and p.at("given", "different")
         and not p.at("nhs_number", "same")
     ),
+    "untraced_number_two_names": _untraced_number_two_names,
+    "nothing_but_forename": _nothing_but_forename,
     "born_after_death": lambda p: _born_after(p.a, p.b) or _born_after(p.b, p.a),
     "died_years_apart": _died_years_apart,
     "source_holds_apart": lambda p: (
@@ -334,7 +352,7 @@ def _guard(
     """The guard that forbids a pair; a source that declares a pair one does not hold it apart."""
     pair = Guarded(levels, a, b)
     for code, forbids in GUARDS.items():
-        exempt = declared and code == "source_holds_apart"
+        exempt = declared and code in ("source_holds_apart", "nothing_but_forename")
         if code in model.guards and not exempt and forbids(pair):
             return code
     return None

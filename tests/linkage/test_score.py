@@ -193,7 +193,37 @@ GUARD_TABLE: list[tuple[str, Row, Row, str | None]] = [
     ("eleven years between", NO_NUMBER, {"birth_date": "1991-11-23"}, None),
     ("twelve years by one slip", NO_NUMBER, {"birth_date": "1880-05-04"}, None),
     ("a twin", NO_NUMBER, {"given": "Peter"}, "twins"),
-    ("a twin of one number", {}, {"given": "Peter"}, None),
+    ("a twin of one traced number", {}, {"given": "Peter"}, None),
+    (
+        "a twin of one untraced number",
+        {"nhs_status": "03"},
+        {"given": "Peter", "nhs_status": "02"},
+        "untraced_number_two_names",
+    ),
+    (
+        "a newborn not yet named, under one untraced number, in one source",
+        {"nhs_status": "03"},
+        {"given": "Baby", "nhs_status": "02", "source": "a"},
+        "untraced_number_two_names",
+    ),
+    (
+        "the same newborn in another source",
+        {"nhs_status": "03"},
+        {"given": "Baby", "nhs_status": "02"},
+        None,
+    ),
+    (
+        "before and after an adoption",
+        {**NO_NUMBER, "postcode": [], "address": [], "phone": []},
+        {"family": "Okonkwo", "nhs_number": None},
+        "nothing_but_forename",
+    ),
+    (
+        "another family name at one address",
+        NO_NUMBER,
+        {"family": "Okonkwo", "nhs_number": None},
+        None,
+    ),
     ("a nickname", NO_NUMBER, {"given": "Jack"}, None),
     ("a slip in the birth date", NO_NUMBER, {"birth_date": "1980-05-05"}, None),
     (
