@@ -1,15 +1,10 @@
 """`python -m bench.correlated`: does modelling fields that move together make probabilities truer?
 
-Three cases with truth, each trained and scored twice, with fields held independent and with the
-dependence that training finds:
-
-- *movers*: two records of each of many single people; a third have moved between them, and
-  postcode, address and telephone changed together; nothing else depends on anything;
-- *people*: records of `bench.people`, with families, namesakes and many kinds of slip;
-- *people without date of birth*: the same, where the correlated fields must carry the weight.
-
-Compared are probability and observed share of matches, over a sample that stands for all pairs that
-the rules propose:
+Records of `bench.people`, with truth. People who move change postcode, address and often telephone
+at once; households share them. The same records are trained and scored twice, with fields held
+independent and with the dependence that training finds, once with all fields and once without the
+date of birth, where the correlated fields must carry the weight. Compared are probability and
+observed share of matches, over a sample that stands for all pairs that the rules propose:
 
     expected calibration error = sum over ten bins of share of pairs * |mean probability - observed|
 
@@ -27,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from linkage import charts, link
@@ -35,13 +29,11 @@ from linkage import charts, link
 RESULTS = Path(__file__).parent / "results"
 PLOT = Path(__file__).parent.parent / "docs" / "images" / "calibration.png"
 BINS = np.linspace(0.0, 1.0, 11)
-LEFT_OUT = {
-    "movers": ("nhs_number", "date_of_birth"),
-    "people": ("nhs_number",),
-    "people without date of birth": ("nhs_number", "date_of_birth"),
+FIELDS = {
+    "all fields": ("nhs_number",),
+    "without date of birth": ("nhs_number", "date_of_birth"),
 }
 """Case → columns that are left out."""
-MOVED, SLIPS = 0.33, 0.05
 
 
 def main() -> None:
@@ -57,44 +49,25 @@ def main() -> None:
     table = pq.read_table(people)
     truth = pq.read_table(people.with_suffix(".truth.parquet"))["person_id"].to_numpy()
     found, curves = [], []
-    for case, left_out in LEFT_OUT.items():
-        records, person = movers(table, truth) if case == "movers" else (table, truth)
+    for case, left_out in FIELDS.items():
         for dependence in (False, True):
             linked = link(
-                records.drop_columns(list(left_out)), source_column="source", dependence=dependence
+                table.drop_columns(list(left_out)), source_column="source", dependence=dependence
             )
             rows, sample = linked.features.row, linked.sample
-            match = person[rows[sample.left]] == person[rows[sample.right]]
+            match = truth[rows[sample.left]] == truth[rows[sample.right]]
             name = "dependent" if dependence else "independent"
             figures = measure(sample.match, match, sample.weight)
             bonds = [f"{bond.one} with {bond.two}" for bond in linked.model.dependence]
             found.append({"case": case, "fields held": name, **figures, "bonds": bonds})
             print(
-                f"{case:30} {name:12} ECE {figures['ece']:.5f}, of unclear pairs "
+                f"{case:24} {name:12} ECE {figures['ece']:.5f}, of unclear pairs "
                 f"{figures['ece_unclear']:.4f}; {'; '.join(bonds)}"
             )
-            if case == "movers":
+            if "birth" in case:
                 curves.append(curve(sample.match, match, sample.weight).assign(model=name))
     (RESULTS / "correlated.json").write_text(json.dumps(found, indent=1))
     PLOT.write_bytes(charts.to_png(charts.reliability(pd.concat(curves))))
-
-
-def movers(table: pa.Table, truth: np.ndarray) -> tuple[pa.Table, np.ndarray]:
-    """Two records of each of a third of the people; the others' homes are there to move into."""
-    rng = np.random.default_rng(0)
-    frame = table.to_pandas().assign(person=truth).drop_duplicates("person").dropna()
-    frame = frame.drop_duplicates("address").sample(frac=1.0, random_state=0, ignore_index=True)
-    n = len(frame) // 3
-    first, second, homes = frame[:n].copy(), frame[:n].copy(), frame[n : 2 * n]
-    moved = rng.random(n) < MOVED
-    for column in ("postcode", "address", "phone"):
-        second.loc[moved, column] = homes[column].to_numpy()[moved]
-    for column in ("given_name", "family_name", "postcode", "address", "phone"):
-        slip = rng.random(n) < SLIPS
-        second.loc[slip, column] = second.loc[slip, column].str.slice(0, -1)
-    both = pd.concat([first, second.assign(source="later")], ignore_index=True)
-    both["record_id"] = np.arange(len(both))
-    return pa.Table.from_pandas(both.drop(columns="person")), both["person"].to_numpy()
 
 
 def curve(expected: np.ndarray, match: np.ndarray, weight: np.ndarray) -> pd.DataFrame:
