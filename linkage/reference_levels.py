@@ -203,6 +203,8 @@ def _days_apart(pair: Compared) -> float:
 
 def _share_apart(pair: Compared) -> float:
     one, two = map(_number, pair.current)
+    if math.isnan(one) or math.isnan(two):
+        return math.inf
     return 0.0 if one == two else abs(one - two) / max(abs(one), abs(two))
 
 
