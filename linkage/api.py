@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from linkage.blocking import ALL
+from linkage.blocking import ALL, Blocker
 from linkage.columns import Features
 from linkage.engine import MustLinks, Partition, Progress, block, link_features
 from linkage.features import build_features
@@ -141,17 +141,10 @@ def link(
         data, mapping=mapping, identifiers=identifiers, exact=exact,
         id_column=id_column, source_column=source_column,
     )  # fmt: skip
-    asked = model or prior or uk_person()
-    extra = {spec.name: spec for spec in (*reading.extra, *asked.columns)}
-    features = build_features(
-        reading.table,
-        keeps_apart=keeps_apart,
-        accept_test_numbers=True,
-        extra=[spec for name, spec in extra.items() if name in reading.table.column_names],
-    )
+    features = _features(reading, model or prior or uk_person(), keeps_apart)
     trained = None
     if model is None:
-        start = prior_for(features, asked, reading.extra, own_rules=prior is None)
+        start = prior_for(features, prior or uk_person(), reading.extra, own_rules=prior is None)
         blockers = block(features, start, threads)
         judged = _labels(labels, reading, features) if labels is not None else None
         trained = train(
@@ -162,10 +155,8 @@ def link(
     else:
         _check_fits(model, features)
         blockers = block(features, model, threads)
-    scorer = Scorer(features, model)
-    sample = draw(scorer, blockers)
-    whole = any(b.rule.keys == (ALL,) and not b.cut_blocks for b in blockers)
-    found = rates(sample, found=1.0 if whole else FOUND)
+    sample = draw(Scorer(features, model), blockers)
+    found = _rates(sample, blockers)
     recommended, review = recommend(found)
     if join_bits is None:
         join_bits = recommended if model.join_bits is None else model.join_bits
@@ -187,6 +178,24 @@ def link(
         join_bits=join_bits,
         review_bits=min(review, join_bits),
     )
+
+
+def _features(reading: Reading, model: Model, keeps_apart: Sequence[str]) -> Features:
+    """Features of the table's columns, and of those that the model declares and the table has."""
+    extra = {spec.name: spec for spec in (*reading.extra, *model.columns)}
+    held = reading.table.column_names
+    return build_features(
+        reading.table,
+        keeps_apart=keeps_apart,
+        accept_test_numbers=True,
+        extra=[spec for name, spec in extra.items() if name in held],
+    )
+
+
+def _rates(sample: Sample, blockers: Sequence[Blocker]) -> Rates:
+    """Estimated rates; where every pair was proposed, blocking missed none."""
+    whole = any(b.rule.keys == (ALL,) and not b.cut_blocks for b in blockers)
+    return rates(sample, found=1.0 if whole else FOUND)
 
 
 def _check_asked(

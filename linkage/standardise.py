@@ -268,11 +268,6 @@ def last_word(words: pa.Array) -> pa.Array:
     return pc.struct_field(pc.extract_regex(words, pattern=r" (?P<word>[A-Z]+)$"), "word")
 
 
-def middle_word(words: pa.Array) -> pa.Array:
-    """The second word where there are three or more, else null."""
-    return pc.struct_field(pc.extract_regex(words, pattern=r"^[A-Z]+ (?P<word>[A-Z]+) "), "word")
-
-
 def email(array: pa.Array) -> pa.Array:
     """An e-mail address in lower case; null without an @ or where it says "none"."""
     text = pc.utf8_trim_whitespace(pc.utf8_lower(array))
