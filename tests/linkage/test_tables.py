@@ -1,0 +1,95 @@
+"""A user's table as linkage reads it: values, dates in either order, numbers, ids."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from linkage import link, uk_person
+from linkage.features import build_features
+from linkage.tables import as_text, nhs_numbers, postcodes, read_columns
+from schemas.errors import InputError, InvalidValue
+from schemas.identifiers import parse_nhs_number
+from tests.linkage.people import people_table
+
+
+def births(frame: pd.DataFrame, **options) -> list[int | None]:
+    return read_columns(frame, **options).table["birth_date"].to_pylist()
+
+
+def test_each_source_has_its_own_order_of_day_and_month() -> None:
+    frame = pd.DataFrame(
+        {
+            "source": ["uk", "uk", "us", "us"],
+            "surname": list("abcd"),
+            "dob": ["03/04/1971", "25/12/1980", "03/04/1971", "12/25/1980"],
+        }
+    )
+    assert births(frame, source_column="source") == [19710403, 19801225, 19710304, 19801225]
+
+
+def test_what_cannot_be_read_is_counted() -> None:
+    frame = pd.DataFrame({"surname": ["a", "b", "c"], "dob": ["1971-02-31", "1971-02-03", None],
+                          "nhs_number": ["9990000018", "9990000019", None]})  # fmt: skip
+    found = read_columns(frame).without_evidence
+    assert found == {"date_of_birth": 1, "nhs_number": 1}
+
+
+@pytest.mark.parametrize("last", range(10))
+def test_check_digits_are_those_of_the_strict_parser(last: int) -> None:
+    sent = f"943 476 591{last}"
+    try:
+        wanted = str(parse_nhs_number(sent))
+    except InvalidValue:
+        wanted = None
+    assert nhs_numbers(pa.array([sent])).to_pylist() == [wanted]
+
+
+def test_postcodes_of_the_kingdom_have_one_space_and_others_none() -> None:
+    sent = pa.array(["bs15tr", "BS1  5TR", "12345-6789", "2000", "?"])
+    assert postcodes(sent).to_pylist() == ["BS1 5TR", "BS1 5TR", "123456789", "2000", None]
+
+
+def test_texts_as_a_person_would_write_them() -> None:
+    assert as_text(pa.array([1980.0, 1.5, None])).to_pylist() == ["1980", "1.5", None]
+    assert as_text(pa.array([dt.date(1971, 3, 4)])).to_pylist() == ["1971-03-04"]
+    assert as_text(pa.array([" a  b ", "", "NULL"])).to_pylist() == ["a b", None, None]
+
+
+def test_an_id_that_stands_twice_is_refused_without_its_value() -> None:
+    frame = pd.DataFrame({"id": ["Zqx1", "Zqx1"], "surname": ["a", "b"]})
+    with pytest.raises(InputError, match="stands twice") as refused:
+        read_columns(frame)
+    assert "Zqx" not in str(refused.value)
+
+
+def test_codes_of_no_practice_and_former_names() -> None:
+    rows = [
+        {"family": "Jones née Okonkwo", "gp_practice": "V81999"},
+        {"family": "Okonkwo", "gp_practice": "L81001"},
+    ]
+    features = build_features(people_table(rows))
+    assert features.main("practice").tolist() == [-1, 0]
+    texts = features.column("family").values.texts
+    assert {texts[c] for c in features.column("family").codes[:, 0] if c >= 0} == {
+        "JONES", "OKONKWO",
+    }  # fmt: skip
+
+
+def test_a_declared_category_is_evidence() -> None:
+    """Namesakes of one day: the team tells them apart, or together."""
+    rows = [("a", "red"), ("b", "blue")]
+    frame = pd.DataFrame(
+        [
+            {"id": f"{s}{n}", "surname": "Lee", "first_name": "Ann", "team": f"{t}{n}", "s": s}
+            for s, t in (*rows[:1], ("b", "red"))
+            for n in range(40)
+        ]
+    )
+    found = link(frame, source_column="s", exact=["team"])
+    assert "team" in {field.name for field in found.model.fields}
+    assert "team" not in {field.name for field in uk_person().fields}
+    assert "team" in found.pairs.column_names
