@@ -329,8 +329,8 @@ def postcodes(array: pa.Array) -> pa.Array:
 def nhs_numbers(array: pa.Array) -> pa.Array:
     """NHS numbers as ten digits; null where the check digit is wrong (Modulus 11, NHS Data
     Dictionary)."""
-    digits = pc.replace_substring_regex(array, r"[\s-]+", "")
-    digits = pc.replace_substring_regex(digits, r"\.0$", "")
+    digits = pc.replace_substring_regex(array, r"^(\d{10})\.0$", r"\1")
+    digits = pc.replace_substring_regex(digits, r"[\s.-]+", "")
     sound = pc.fill_null(pc.match_substring_regex(digits, r"^[0-9]{10}$"), False)
     numbers = pc.fill_null(pc.cast(pc.if_else(sound, digits, None), pa.int64()), 0)
     values = numbers.to_numpy(zero_copy_only=False)

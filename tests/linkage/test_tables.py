@@ -39,8 +39,9 @@ def test_what_cannot_be_read_is_counted() -> None:
 
 
 @pytest.mark.parametrize("last", range(10))
-def test_check_digits_are_those_of_the_strict_parser(last: int) -> None:
-    sent = f"943 476 591{last}"
+@pytest.mark.parametrize("form", ["943 476 591{}", "943-476-591{}", "943.476.591{}", "943476591{}"])
+def test_check_digits_are_those_of_the_strict_parser(form: str, last: int) -> None:
+    sent = form.format(last)
     try:
         wanted = str(parse_nhs_number(sent))
     except InvalidValue:
