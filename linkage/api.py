@@ -65,6 +65,13 @@ class Linked:
     join_bits: float = 0.0
     review_bits: float = 0.0
 
+    def __repr__(self) -> str:
+        """Counts alone: the last line of a notebook's cell shows no person."""
+        return (
+            f"Linked({len(self.records)} records, {self.persons} persons, "
+            f"join_bits={self.join_bits}, model={self.model.hash[:12]})"
+        )
+
     @property
     def persons(self) -> int:
         """How many persons there are."""

@@ -70,6 +70,10 @@ class Reading:
     recognised: list[str]
     without_evidence: dict[str, int] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """Counts and names of columns: the last line of a notebook's cell shows no person."""
+        return f"Reading({len(self.table)} records, mapping={self.mapping})"
+
     @property
     def sources(self) -> pa.Array:
         """Each record's source."""

@@ -25,6 +25,7 @@ from linkage.plan import RuleCost, costs, default_rules
 from linkage.table_names import SOURCE_OF_FILE
 from linkage.tables import as_text, by_value, read_columns
 from linkage.thresholds import rates
+from schemas.errors import InputError
 from service.table_files import check_outputs, read_table, source_names, write_table, write_text
 
 
@@ -127,15 +128,19 @@ def plan_files(inputs: Sequence[Path], columns: Columns, model: Model | None) ->
 
 def read_files(inputs: Sequence[Path], source_column: str | None = None) -> pa.Table:
     """All files as one table that says which source each row is of. Raises: InputError."""
-    tables = []
+    tables: list[pa.Table] = []
+    columns: dict[str, None] = {}
     for name, path in zip(source_names(inputs), inputs, strict=True):
         table = read_table(path)
+        columns |= dict.fromkeys(table.column_names)
         if source_column and source_column in table.column_names:
             source = by_value(table[source_column].combine_chunks(), as_text)
         else:
             which = pa.array(np.zeros(len(table), np.int32))
             source = pa.DictionaryArray.from_arrays(which, pa.array([name]))
         tables.append(table.append_column(SOURCE_OF_FILE, source))
+    if source_column and source_column not in columns:
+        raise InputError(f"--source: no column {source_column!r}; columns are {', '.join(columns)}")
     if len(tables) == 1:
         return tables[0]
     return pa.concat_tables([_as_texts(table) for table in tables], promote_options="default")

@@ -94,3 +94,12 @@ def test_a_declared_category_is_evidence() -> None:
     assert "team" in {field.name for field in found.model.fields}
     assert "team" not in {field.name for field in uk_person().fields}
     assert "team" in found.pairs.column_names
+
+
+def test_what_a_notebook_shows_of_a_result_is_no_person() -> None:
+    frame = pd.DataFrame({"surname": ["Zqxname", "Zqxname"], "dob": ["1971-03-04"] * 2})
+    found = link(frame)
+    for shown in (repr(found), repr(found.reading), str(found)):
+        assert "Zqx" not in shown.title()
+        assert "1971" not in shown
+    assert "2 records" in repr(found)
