@@ -492,6 +492,8 @@ def _field_map(maps: tuple[str, ...]) -> dict[str, list[str]]:
         name, equals, columns = entry.partition("=")
         if not equals or not columns:
             raise InputError(f"--map {entry}: expected field=column")
+        if name in out:
+            raise InputError(f"--map {name}: given twice; join columns as {name}=one+other")
         out[name] = columns.split("+")
     return out
 

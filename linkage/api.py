@@ -148,6 +148,7 @@ def link(
         data, mapping=mapping, identifiers=identifiers, exact=exact,
         id_column=id_column, source_column=source_column,
     )  # fmt: skip
+    _check_sources(reading, keeps_apart)
     features = _features(reading, model or prior or uk_person(), keeps_apart)
     trained = None
     if model is None:
@@ -213,6 +214,19 @@ def _check_asked(
         raise InputError("a frozen model learns nothing: give it neither a prior nor labels")
     if join_bits is not None and not math.isfinite(join_bits):
         raise InputError("the join threshold must be a number of bits")
+
+
+def _check_sources(reading: Reading, keeps_apart: Sequence[str]) -> None:
+    """A mistyped source would let go of what keeps people apart. Raises: InputError."""
+    if isinstance(keeps_apart, str):
+        raise InputError("keeps_apart is a list of sources, not one text")
+    sources = sorted(set(pc.unique(reading.sources).to_pylist()) - {None})
+    unknown = sorted(set(keeps_apart) - set(sources))
+    if unknown:
+        raise InputError(
+            f"keeps_apart is a list of sources: {', '.join(unknown)} is none of them; sources are "
+            + ", ".join(sources)
+        )
 
 
 def prior_for(

@@ -112,8 +112,13 @@ def rates(sample: Sample, *, grid: Bits = GRID, found: float = FOUND) -> Rates:
 
 
 def recommend(found: Rates) -> tuple[float, float]:
-    """(join, review) thresholds in bits: the best estimated F1, and where a pair is still worth
-    looking at."""
+    """(join, review) thresholds in bits: the best estimated F1 from even odds up, and where a pair
+    is still worth looking at.
+
+    Where rates come from the probabilities themselves, as in `rates`, F1 gains by every pair more
+    likely than F1 / 2, so that this is even odds: the recommendation is then worth what the
+    calibration is worth. Other rates (counted on judged pairs) may say otherwise.
+    """
     usable = found.bits >= FEWEST_JOINS
     if not usable.any() or not found.pairs[usable].any():
         return FEWEST_JOINS, float(np.log2(REVIEW_PROBABILITY / (1 - REVIEW_PROBABILITY)))

@@ -437,6 +437,9 @@ REFUSED: dict[str, tuple[Callable[[Path], list[Any]], str]] = {
     "no such column": (lambda f: [f / "good.csv", "--map", "email=nosuch"], "columns are id, "),
     "no such id column": (lambda f: [f / "good.csv", "--id", "nosuch"], "columns are id, "),
     "no such source column": (lambda f: [f / "good.csv", "--source", "nosuch"], "columns are id, "),
+    "a field mapped twice": (
+        lambda f: [f / "good.csv", "--map", "email=Email", "--map", "email=DOB"], "given twice",
+    ),
     "not a mapping": (lambda f: [f / "good.csv", "--map", "email"], "expected field=column"),
     "ids that stand twice": (lambda f: [f / "twice.csv"], "stands twice"),
     "an id that is empty": (lambda f: [f / "noid.csv"], "an id is empty"),

@@ -34,9 +34,12 @@ def test_rules_need_columns_that_somebody_fills() -> None:
 def test_the_budget_holds(monkeypatch) -> None:
     features = people(plan.WHOLE + 1)
     monkeypatch.setattr(plan, "SMALLEST_BUDGET", 2_000)
-    rules = plan.default_rules(features, pairs_per_record=1.0)
+    monkeypatch.setattr(plan, "LARGEST_BLOCK", 1e6)  # no block is cut: only the budget holds
+    rules = plan.default_rules(features, pairs_per_record=10.0)
     assert rules
-    assert sum(Blocker(features, rule).proposed for rule in rules) <= 2_000
+    assert sum(Blocker(features, rule).proposed for rule in rules) <= 10 * len(features)
+    every = [Rule("all", keys, 10**6) for keys in (("family",), ("birth_date",))]
+    assert sum(cost.proposed for cost in plan.costs(features, every)) > 10 * len(features)
 
 
 def test_what_is_cut_is_counted_before_anything_is_compared() -> None:

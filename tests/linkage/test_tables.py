@@ -103,3 +103,19 @@ def test_what_a_notebook_shows_of_a_result_is_no_person() -> None:
         assert "Zqx" not in shown.title()
         assert "1971" not in shown
     assert "2 records" in repr(found)
+
+
+@pytest.mark.parametrize("named", [["Z"], "a", ["a", "Z"]])
+def test_a_mistyped_source_does_not_let_go_of_what_keeps_people_apart(named: object) -> None:
+    frame = pd.DataFrame({"s": ["a", "b"], "surname": ["x", "x"]})
+    with pytest.raises(InputError, match="keeps_apart is a list of sources"):
+        link(frame, source_column="s", keeps_apart=named)
+    link(frame, source_column="s", keeps_apart=["a"])
+
+
+def test_the_probability_of_a_pair_is_that_of_its_weight() -> None:
+    rows = [{"id": n, "surname": "Zo" if n % 2 else "Zoe", "dob": "1971-03-04"} for n in range(6)]
+    pairs = link(pd.DataFrame(rows), join_bits=-40.0).pairs
+    weight = pairs["match_weight"].to_numpy()
+    assert len(weight)
+    assert pairs["probability"].to_numpy() == pytest.approx(1 / (1 + 2.0**-weight))
