@@ -113,9 +113,9 @@ def link(
     model: Model | None = None,
     *,
     prior: Model | None = None,
-    mapping: Mapping[str, Sequence[str]] | None = None,
-    identifiers: Sequence[str] = (),
-    exact: Sequence[str] = (),
+    mapping: Mapping[str, str | Sequence[str]] | None = None,
+    identifiers: str | Sequence[str] = (),
+    exact: str | Sequence[str] = (),
     id_column: str | None = None,
     source_column: str | None = None,
     keeps_apart: Sequence[str] = (),
@@ -138,7 +138,7 @@ def link(
         join_bits: the join threshold; None takes the recommended one.
         labels: table `left_id`, `right_id`, `match` of judged pairs, to learn from; and
             `left_source`, `right_source` where two sources share ids.
-        must_links: pairs of rows that are one person, whatever their score.
+        must_links: two arrays of rows, left and right: each pair is one person, whatever its score.
         dependence: model fields that move together.
 
     Raises: InputError (columns, ids), NotUsable (nothing to link on), InvalidValue (the model).
@@ -149,6 +149,7 @@ def link(
         id_column=id_column, source_column=source_column,
     )  # fmt: skip
     _check_sources(reading, keeps_apart)
+    _check_must_links(must_links, len(reading.table))
     features = _features(reading, model or prior or uk_person(), keeps_apart)
     trained = None
     if model is None:
@@ -227,6 +228,21 @@ def _check_sources(reading: Reading, keeps_apart: Sequence[str]) -> None:
             f"keeps_apart is a list of sources: {', '.join(unknown)} is none of them; sources are "
             + ", ".join(sources)
         )
+
+
+def _check_must_links(must_links: MustLinks | None, n: int) -> None:
+    """That they are rows of the table, side by side. Raises: InputError."""
+    if must_links is None:
+        return
+    sides = [np.asarray(side) for side in must_links]
+    whole = len(sides) == 2 and all(
+        isinstance(side, np.ndarray) and side.ndim == 1 and side.dtype.kind in "iu"
+        for side in must_links
+    )
+    if not whole or len(sides[0]) != len(sides[1]):
+        raise InputError("must_links are two arrays of one length: rows on the left, on the right")
+    if any(((side < 0) | (side >= n)).any() for side in sides):
+        raise InputError(f"must_links name a row that is not there: rows count from 0 to {n - 1}")
 
 
 def prior_for(

@@ -243,11 +243,19 @@ class Features:
 
 
 def encode(array: pa.Array) -> tuple[Codes, pa.Array]:
-    """Integer codes (-1 for null) and the distinct values, in order of first appearance (of a
-    dictionary array, its own)."""
-    encoded = array if pa.types.is_dictionary(array.type) else pc.dictionary_encode(array)
-    codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-    return codes.astype(np.int32, copy=False), encoded.dictionary
+    """Integer codes (-1 for null) and the distinct values, both in order of first appearance: the
+    numbering depends on the order of rows alone, not on what a dictionary array came with."""
+    if not pa.types.is_dictionary(array.type):
+        encoded = pc.dictionary_encode(array)
+        codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+        return codes.astype(np.int32, copy=False), encoded.dictionary
+    codes, used = encode(pc.cast(array.indices, pa.int32()))
+    values = array.dictionary.take(used)
+    if not values.null_count:
+        return codes, values
+    held = values.is_valid().to_numpy(zero_copy_only=False)
+    place = np.where(held, np.cumsum(held) - 1, -1).astype(np.int32)
+    return np.where(codes >= 0, place[codes], -1).astype(np.int32), values.drop_null()
 
 
 def distinct(numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Codes]:

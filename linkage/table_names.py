@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from schemas.columns import MATCH_SCHEMA
 from schemas.errors import InputError
 
 WELL_KNOWN: dict[str, tuple[str, ...]] = {
@@ -42,7 +43,12 @@ WELL_KNOWN: dict[str, tuple[str, ...]] = {
     "ethnicity": ("ethnicity", "ethnic_group", "race_ethnicity"),
 }  # fmt: skip
 """Field → column names that are taken for it when nothing is mapped (case and spaces aside)."""
-TAKEN = frozenset({"source", "founder", "given", "family", "birth_date", "death"})
+TAKEN = frozenset(
+    [
+        *(name for name in MATCH_SCHEMA.names if name not in ("ethnicity", "birth_sex")),
+        *("source", "founder", "family_previous", "middle", "sex", "practice"),
+    ]
+)
 """Names of columns that linkage reads in a way of its own: no category can be called so."""
 SOURCE_OF_FILE = "\0source"
 """Column in which a caller may say which file a row came from."""
@@ -79,6 +85,11 @@ def check_once(table: pa.Table, column: str) -> None:
     if table.column_names.count(column) != 1:
         many = "more than one" if column in table.column_names else "no"
         raise InputError(f"{many} column {column!r}; columns are {', '.join(shown(table))}")
+
+
+def as_columns(columns: str | Sequence[str]) -> list[str]:
+    """One column may be given by its name alone."""
+    return [columns] if isinstance(columns, str) else list(columns)
 
 
 def check_exact(exact: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ Rules:
 - Values that are not what their field says (an NHS number with a wrong check digit, a date that is
   none) carry no evidence, and are counted.
 - Each distinct value is read once.
-- Records are put in the order of source and id, or of their content where there is no id: the
+- Records are put in the order of id and source, or of their content where there is no id: the
   order of rows decides nothing.
 """
 
@@ -30,6 +30,7 @@ from linkage.model import ColumnSpec
 from linkage.table_names import (
     SOURCE_OF_FILE,
     WELL_KNOWN,
+    as_columns,
     check_exact,
     check_names,
     check_no_name_twice,
@@ -110,9 +111,9 @@ def _column_by_column(frame: Any, error: Exception) -> pa.Table:
 def read_columns(
     data: Any,
     *,
-    mapping: Mapping[str, Sequence[str]] | None = None,
-    identifiers: Sequence[str] = (),
-    exact: Sequence[str] = (),
+    mapping: Mapping[str, str | Sequence[str]] | None = None,
+    identifiers: str | Sequence[str] = (),
+    exact: str | Sequence[str] = (),
     id_column: str | None = None,
     source_column: str | None = None,
 ) -> Reading:
@@ -127,8 +128,9 @@ def read_columns(
         link on).
     """
     table = as_arrow(data)
+    identifiers, exact = as_columns(identifiers), as_columns(exact)
     taken = [*identifiers, *exact, *filter(None, (source_column, id_column))]
-    asked = {name: list(columns) for name, columns in (mapping or {}).items()}
+    asked = {name: as_columns(columns) for name, columns in (mapping or {}).items()}
     check_names(table, asked, taken)
     check_exact(exact)
     used, numbers, recognised = _recognise(table, asked, identifiers, taken)
@@ -167,8 +169,9 @@ def _recognise(
     by_plain = {plain(c): c for c in shown(table)}
     recognised = []
     for name, known in WELL_KNOWN.items():
-        found = next((by_plain[k] for k in known if k in by_plain), None)
-        if name not in used and found is not None and found not in spoken_for:
+        free = (by_plain[k] for k in known if by_plain.get(k) not in (None, *spoken_for))
+        found = next(free, None)
+        if name not in used and found is not None:
             if name == "full_name" and {"given_name", "family_name"} & set(used):
                 continue
             used[name] = [found]
@@ -199,6 +202,17 @@ class _Texts:
         joined = pc.utf8_trim(pc.binary_join_element_wise(*plain, separator), characters=separator)
         return by_value(joined, as_text)
 
+    def several(
+        self, columns: Sequence[str], read: Callable[[pa.Array], pa.Array] | None = None
+    ) -> pa.Array:
+        """As `of`, but a list column keeps its values apart: any of them may agree."""
+        array = self._table[columns[0]].combine_chunks()
+        if len(columns) > 1 or not pa.types.is_list(array.type):
+            found = self.of(columns)
+            return by_value(found, read) if read else found
+        lists = lists_of_texts(array)
+        return pa.ListArray.from_arrays(lists.offsets, read(lists.values)) if read else lists
+
     def read(self, names: Sequence[str]) -> None:
         """Reads columns side by side: Arrow's kernels let other threads run."""
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -219,7 +233,7 @@ def as_text(array: pa.Array) -> pa.Array:  # noqa: PLR0911 - one line for each k
     if pa.types.is_dictionary(kind):
         return as_text(array.dictionary_decode())
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return as_text(pc.binary_join(pc.cast(array, pa.list_(pa.string())), " "))
+        return as_text(pc.binary_join(lists_of_texts(array), " "))
     if pa.types.is_nested(kind) or pa.types.is_binary(kind):
         return pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string())
     if pa.types.is_floating(kind):
@@ -227,12 +241,24 @@ def as_text(array: pa.Array) -> pa.Array:  # noqa: PLR0911 - one line for each k
     if pa.types.is_timestamp(kind):
         return pc.strftime(array, format="%Y-%m-%d")
     text = pc.cast(array, pa.string())
+    if pa.types.is_decimal(kind):
+        return pc.replace_substring_regex(text, r"\.0+$", "")
     if pa.types.is_integer(kind):
         return text
     text = pc.utf8_trim_whitespace(text)
     text = pc.replace_substring_regex(text, r"\s{2,}", " ")
     nothing = pc.is_in(text, value_set=pa.array(sorted(FileSettings.missing_values)))
     return pc.if_else(nothing, pa.scalar(None, pa.string()), text)
+
+
+def lists_of_texts(array: pa.Array) -> pa.ListArray:
+    """A list column as lists of texts, what is empty left out; a missing list is an empty one."""
+    texts = as_text(pc.list_flatten(array))
+    present = texts.is_valid().to_numpy(zero_copy_only=False)
+    parents = pc.list_parent_indices(array).to_numpy(zero_copy_only=False)
+    counts = np.bincount(parents[present], minlength=len(array))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), texts.drop_null())
 
 
 def _whole_where_possible(array: pa.Array) -> pa.Array:
@@ -279,14 +305,14 @@ def _standard(
         out["name_text"] = texts.of(used["full_name"])
     lines = [c for f in ("house_number", "street", "address") for c in used.get(f, ())]
     if lines:
-        out["address"] = texts.of(lines)
-    for name, column in (
-        ("phone", "phone"), ("email", "email"), ("gp_practice", "gp_practice"), ("uprn", "uprn"),
-    ):  # fmt: skip
+        out["address"] = texts.several(lines)
+    if "gp_practice" in used:
+        out["gp_practice"] = texts.of(used["gp_practice"])
+    for name in ("phone", "email", "uprn"):
         if name in used:
-            out[column] = texts.of(used[name])
+            out[name] = texts.several(used[name])
     if "postcode" in used:
-        out["postcode"] = by_value(texts.of(used["postcode"]), postcodes)
+        out["postcode"] = texts.several(used["postcode"], postcodes)
     if "gender" in used:
         out["gender"] = by_value(texts.of(used["gender"]), _genders)
     if "nhs_number" in used:
@@ -403,7 +429,7 @@ def _ids(
         return ids, np.arange(n)
     order = pc.sort_indices(
         pa.table({"id": keys, "source": sources.dictionary_decode()}),
-        sort_keys=[("source", "ascending"), ("id", "ascending")],
+        sort_keys=[("id", "ascending"), ("source", "ascending")],
     )
     sorted_ids = keys.take(order)
     sorted_sources = sources.take(order).dictionary_decode()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 from linkage import link, uk_person
 from linkage.features import build_features
+from linkage.table_names import TAKEN
 from linkage.tables import as_text, nhs_numbers, postcodes, read_columns
 from schemas.errors import InputError, InvalidValue
 from schemas.identifiers import parse_nhs_number
@@ -119,3 +122,76 @@ def test_the_probability_of_a_pair_is_that_of_its_weight() -> None:
     weight = pairs["match_weight"].to_numpy()
     assert len(weight)
     assert pairs["probability"].to_numpy() == pytest.approx(1 / (1 + 2.0**-weight))
+
+
+def test_the_order_of_rows_decides_nothing_where_sources_take_turns() -> None:
+    """Ids that ascend over all sources, and the same rows shuffled."""
+    n = 2_400
+    frame = pd.DataFrame(
+        {
+            "id": range(n),
+            "s": ["b", "a"] * (n // 2),
+            "surname": [f"Name{chr(65 + i % 23)}{chr(65 + i % 7)}" for i in range(n)],
+            "dob": [f"19{40 + i % 50}-0{1 + i % 9}-1{i % 9}" for i in range(n)],
+        }
+    )
+    plain = link(frame, source_column="s")
+    shuffled = link(frame.sample(frac=1.0, random_state=1), source_column="s")
+    assert plain.model.hash == shuffled.model.hash
+    persons = [
+        dict(zip(*(r.records[c].to_pylist() for c in ("record_id", "person_id")), strict=True))
+        for r in (plain, shuffled)
+    ]
+    assert persons[0] == persons[1]
+
+
+def test_any_of_several_values_may_agree_and_an_empty_one_hides_no_other() -> None:
+    table = pa.table(
+        {
+            "surname": ["x", "y", "z"],
+            "phone": [["07700 900123", None], ["0117 496 0001", "07700 900123"], None],
+            "postcode": [["bs15tr", "BS2 8HW"], [], ["BS2 8HW"]],
+        }
+    )
+    features = build_features(read_columns(table).table)
+    phone, postcode = features.column("phone").codes, features.column("postcode").codes
+    assert set(phone[:, 0]) & set(phone[:, 1]) - {-1}
+    assert set(postcode[:, 0]) & set(postcode[:, 2]) - {-1}
+    assert (phone[:, 2] == -1).all()
+    assert (postcode[:, 1] == -1).all()
+
+
+def test_decimals_are_whole_numbers_where_they_are() -> None:
+    sent = pa.array([Decimal("9434765919.00"), None, Decimal("1.50")])
+    assert as_text(sent).to_pylist() == ["9434765919", None, "1.50"]
+
+
+@pytest.mark.parametrize("name", sorted(TAKEN))
+def test_no_category_takes_the_place_of_a_column_that_linkage_reads(name: str) -> None:
+    frame = pd.DataFrame({"surname": ["a", "b"], name: ["01", "x"]})
+    with pytest.raises(InputError, match="rename the column"):
+        read_columns(frame, exact=[name])
+
+
+def test_every_column_that_linkage_reads_is_taken() -> None:
+    held = build_features(people_table([{"given": "A B", "family": "C", "nhs_number": "9990000018",
+        "birth_date": "1971-02-03", "death": "2020", "gender": "male", "gp_practice": "L81001",
+        "address": "1 High Street", "postcode": "BS1 5TR", "uprn": "12", "phone": "0117 496 0001",
+        "email": "a@b.org", "identifier": "mrn|1"}]), accept_test_numbers=True)  # fmt: skip
+    assert set(held.columns) <= TAKEN
+
+
+def test_one_column_may_be_given_by_its_name() -> None:
+    frame = pd.DataFrame({"fam": ["a"], "team": ["x"], "badge": ["1"]})
+    found = read_columns(frame, mapping={"family_name": "fam"}, exact="team", identifiers="badge")
+    assert found.mapping == {"family_name": ["fam"]}
+    assert "team" in found.table.column_names
+
+
+@pytest.mark.parametrize("wrong", [[(0, 1)], [(0, 1), (1, 0)], (np.array([0]), np.array([9]))])
+def test_must_links_are_two_arrays_of_rows(wrong: object) -> None:
+    frame = pd.DataFrame({"surname": ["a", "b"]})
+    with pytest.raises(InputError, match="must_links"):
+        link(frame, must_links=wrong)
+    joined = link(frame, must_links=(np.array([0]), np.array([1])))
+    assert joined.persons == 1
