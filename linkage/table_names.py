@@ -84,7 +84,11 @@ def check_once(table: pa.Table, column: str) -> None:
     """That a column stands once. Raises: InputError."""
     if table.column_names.count(column) != 1:
         many = "more than one" if column in table.column_names else "no"
-        raise InputError(f"{many} column {column!r}; columns are {', '.join(shown(table))}")
+        names = shown(table)
+        hint = ""
+        if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
+            hint = " (a single one: is the separator another than a comma?)"
+        raise InputError(f"{many} column {column!r}; columns are {', '.join(names)}{hint}")
 
 
 def as_columns(columns: str | Sequence[str]) -> list[str]:

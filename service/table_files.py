@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,28 @@ def read_table(path: Path) -> pa.Table:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (ValueError, OSError, pa.ArrowException, msgspec.MsgspecError) as error:
-        raise InputError(
-            f"{path}: cannot be read as {kind} in UTF-8 ({type(error).__name__})"
-        ) from None
+        raise InputError(f"{path}: cannot be read as {kind}: {_fault(path, kind, error)}") from None
+
+
+def _fault(path: Path, kind: str, error: Exception) -> str:
+    """What is wrong with a file that could not be read, and what to do; never a value."""
+    if not path.is_file() or not path.stat().st_size:
+        return "it is empty"
+    if kind == ".parquet":
+        return "it is no Parquet file, or a part of one"
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for _ in stream:
+                pass
+    except UnicodeDecodeError:
+        return "it is not in UTF-8; save it so (in Excel: CSV UTF-8), or convert it with iconv"
+    if kind in (".ndjson", ".jsonl"):
+        return "a line is not a JSON object"
+    ragged = re.search(r"Expected (\d+) columns, got (\d+)", str(error))
+    if ragged:
+        wanted, got = ragged.groups()
+        return f"a row has {got} columns, the heading {wanted}; look for a separator in a value"
+    return f"its rows are not those of a table ({type(error).__name__})"
 
 
 def _read_csv(path: Path, separator: str = ",") -> pa.Table:

@@ -430,8 +430,12 @@ REFUSED: dict[str, tuple[Callable[[Path], list[Any]], str]] = {
     "a folder": (lambda f: [f / "folder.csv"], "is a folder"),
     "not Parquet": (lambda f: [f / "fake.parquet"], "cannot be read as .parquet"),
     "not NDJSON": (lambda f: [f / "fake.ndjson"], "cannot be read as .ndjson"),
-    "not UTF-8": (lambda f: [f / "latin.csv"], "cannot be read as .csv in UTF-8"),
-    "an empty file": (lambda f: [f / "empty.csv"], "cannot be read as .csv"),
+    "not UTF-8": (lambda f: [f / "latin.csv"], "it is not in UTF-8; save it so"),
+    "a ragged row": (lambda f: [f / "ragged.csv"], "a row has 3 columns, the heading 2"),
+    "semicolons": (
+        lambda f: [f / "semi.csv", "--map", "family_name=Surname"], "another than a comma?",
+    ),
+    "an empty file": (lambda f: [f / "empty.csv"], "it is empty"),
     "no usable column": (lambda f: [f / "odd.csv"], "map some with --map"),
     "no such field": (lambda f: [f / "good.csv", "--map", "shoe_size=DOB"], "no such field"),
     "no such column": (lambda f: [f / "good.csv", "--map", "email=nosuch"], "columns are id, "),
@@ -473,6 +477,8 @@ def test_refusals_leave_nothing(
     (tmp_path / "fake.ndjson").write_bytes(b'["Zqxfamily"]\n')
     (tmp_path / "latin.csv").write_bytes("Surname\nZqxé\n".encode("latin-1"))
     (tmp_path / "empty.csv").write_bytes(b"")
+    (tmp_path / "ragged.csv").write_bytes(b"Surname,DOB\nZqxa,1971\nZqxb,1972,Zqxc\n")
+    (tmp_path / "semi.csv").write_bytes(b"Surname;DOB\nZqxa;1971\n")
     before = {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
     ended = link(tmp_path, *arguments(tmp_path), "--out", tmp_path / "out.csv")
     assert (ended.code, ended.out) == (4, "")
