@@ -17,11 +17,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from linkage.blocking import ALL, Blocker
 from linkage.columns import Features
+from linkage.comparators import Rows
 from linkage.engine import MustLinks, Partition, Progress, block, link_features
 from linkage.features import build_features
 from linkage.model import ColumnSpec, Field, Level, Model, uk_person
@@ -70,6 +72,15 @@ class Linked:
         return (
             f"Linked({len(self.records)} records, {self.persons} persons, "
             f"join_bits={self.join_bits}, model={self.model.hash[:12]})"
+        )
+
+    @property
+    def missing_fields(self) -> tuple[str, ...]:
+        """Fields that the model compares and of which no record has a value."""
+        return tuple(
+            f.name
+            for f in self.model.fields
+            if f.column != "source" and self.features.column(f.column).empty
         )
 
     @property
@@ -164,7 +175,7 @@ def link(
     else:
         _check_fits(model, features)
         blockers = block(features, model, threads)
-    sample = draw(Scorer(features, model), blockers)
+    sample = draw(Scorer(features, model), blockers, threads=threads)
     found = _rates(sample, blockers)
     recommended, review = recommend(found)
     if join_bits is None:
@@ -211,9 +222,14 @@ def _check_asked(
     model: Model | None, prior: Model | None, labels: Any | None, join_bits: float | None
 ) -> None:
     """That the options go together. Raises: InputError."""
+    for name, given in (("model", model), ("prior", prior)):
+        if given is not None and not isinstance(given, Model):
+            raise InputError(f"{name} is a linkage.Model: read a file's bytes by Model.from_json")
     if model is not None and (prior is not None or labels is not None):
         raise InputError("a frozen model learns nothing: give it neither a prior nor labels")
-    if join_bits is not None and not math.isfinite(join_bits):
+    if join_bits is not None and not (
+        isinstance(join_bits, int | float) and math.isfinite(join_bits)
+    ):
         raise InputError("the join threshold must be a number of bits")
 
 
@@ -221,7 +237,7 @@ def _check_sources(reading: Reading, keeps_apart: Sequence[str]) -> None:
     """A mistyped source would let go of what keeps people apart. Raises: InputError."""
     if isinstance(keeps_apart, str):
         raise InputError("keeps_apart is a list of sources, not one text")
-    sources = sorted(set(pc.unique(reading.sources).to_pylist()) - {None})
+    sources = sorted(set(reading.table["source"].combine_chunks().dictionary.to_pylist()))
     unknown = sorted(set(keeps_apart) - set(sources))
     if unknown:
         raise InputError(
@@ -314,7 +330,21 @@ def _labels(labels: Any, reading: Reading, features: Features) -> Labels:
     one, two = np.minimum(*sides), np.maximum(*sides)
     if (one == two).any():
         raise InputError("labels: a record is paired with itself")
-    return Labels(one, two, _judged(as_text(table["match"].combine_chunks())))
+    return _once(one, two, _judged(as_text(table["match"].combine_chunks())))
+
+
+def _once(one: Rows, two: Rows, match: npt.NDArray[np.bool_]) -> Labels:
+    """Each judged pair once. Raises: InputError where there is none, or one is judged both ways."""
+    if not len(one):
+        raise InputError("labels: there is no judged pair")
+    _, first, of = np.unique(
+        one.astype(np.int64) << 32 | two, return_index=True, return_inverse=True
+    )
+    yes = np.bincount(of, weights=match)
+    both = int(((yes > 0) & (yes < np.bincount(of))).sum())
+    if both:
+        raise InputError(f"labels: {both} pairs are judged both ways")
+    return Labels(one[first], two[first], match[first])
 
 
 def _named(ids: pa.Array, sources: pa.Array) -> pa.Array:

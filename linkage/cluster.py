@@ -19,16 +19,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
-from itertools import combinations
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from linkage.columns import order_of
+from linkage.contested import Components, join_greedily
+
 Rows = npt.NDArray[np.int32]
 Bits = npt.NDArray[np.float64]
 Guards = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.intp]
 
 
 class PairScores(Protocol):
@@ -51,14 +53,8 @@ class Scorer(Protocol):
 
 AGAINST = -3.0
 """Bits at which a pair inside a component speaks against it (odds of eight to one)."""
-SILENT = -1.0
-"""A pair below the join threshold whose fields say no more than this against it has no vote."""
 LARGEST = 400
 """A component with more records than this is taken apart at its weakest edges first."""
-MARGIN = 5.0
-"""A record that fits two persons who cannot be one, within so many bits, is given to neither."""
-CLIP = 20.0
-"""In averages a pair counts for at most this many bits either way."""
 BATCH = 500_000
 """Pairs scored at a time."""
 
@@ -93,13 +89,16 @@ def cluster(n: int, left: Rows, right: Rows, bits: Bits, guard: Guards, scorer: 
     sizes = np.bincount(component, minlength=n)
     inside = allowed & (component[left] == component[right])
     edges = np.bincount(component[left[inside]], minlength=n)
-    incomplete = np.flatnonzero((sizes > 2) & (edges < sizes * (sizes - 1) // 2))
+    incomplete = (sizes > 2) & (edges < sizes * (sizes - 1) // 2)
+    at = np.flatnonzero(inside & incomplete[component[left]])
+    joins = left[at], right[at], bits[at]
     label = component.copy()
-    joins = _Joins.of(component, left[inside], right[inside], bits[inside])
     disputed = 0
-    for group in _disputed(component, sizes, incomplete, scorer):
-        disputed += 1
-        label[group.rows] = _greedy(group, joins.within(group.rows, int(component[group.rows[0]])))
+    for found in _disputed(component, sizes, np.flatnonzero(incomplete), scorer):
+        for part in found.parts():
+            disputed += len(part.rows)
+            member = join_greedily(part, *_joins_within(part, n, *joins))
+            label[part.rows] = np.take_along_axis(part.rows, member, axis=1)
     apart = label[left] != label[right]
     contested = (left[apart], right[apart], bits[apart], guard[apart])
     return Clusters(label, contested, int((sizes > 2).sum()), disputed)
@@ -142,28 +141,17 @@ def _components(n: int, left: Rows, right: Rows) -> Rows:
     return label
 
 
-@dataclass(frozen=True)
-class _Group:
-    """The rows of one contested component, ascending, and the scores of all its pairs, in the
-    order of `itertools.combinations`."""
-
-    rows: Rows
-    bits: Bits
-    conflict: Bits
-    guard: Guards
-
-
 def _disputed(
     component: Rows,
     sizes: npt.NDArray[np.int64],
     wanted: npt.NDArray[np.int64],
     scorer: Scorer,
-) -> Iterator[_Group]:
+) -> Iterator[Components]:
     """The wanted components in which some pair speaks against the whole."""
     chosen = np.zeros(len(component), bool)
     chosen[wanted] = True
     rows = np.flatnonzero(chosen[component]).astype(np.int32)
-    rows = rows[np.argsort(component[rows], kind="stable")]
+    rows = rows[order_of(component[rows].astype(np.int64))]
     ends = np.cumsum(sizes[wanted])
     pairs = np.cumsum(sizes[wanted] * (sizes[wanted] - 1) // 2)
     begin = 0
@@ -175,7 +163,7 @@ def _disputed(
         begin = end
 
 
-def _disputed_in(rows: Rows, sizes: npt.NDArray[np.int64], scorer: Scorer) -> Iterator[_Group]:
+def _disputed_in(rows: Rows, sizes: npt.NDArray[np.int64], scorer: Scorer) -> Iterator[Components]:
     """As `_disputed`, for one batch of components that stand one after the other in `rows`."""
     ends = np.cumsum(sizes)
     place = np.arange(len(rows))
@@ -187,129 +175,29 @@ def _disputed_in(rows: Rows, sizes: npt.NDArray[np.int64], scorer: Scorer) -> It
     speaks = (scored.bits < AGAINST) & (scored.conflict < AGAINST)
     against = np.zeros(len(sizes), bool)
     against[owner[speaks | (scored.guard > 0)]] = True
-    pair_ends = np.cumsum(sizes * (sizes - 1) // 2)
-    for number in np.flatnonzero(against).tolist():
-        of = slice(int(ends[number] - sizes[number]), int(ends[number]))
-        size = int(sizes[number])
-        run = slice(int(pair_ends[number]) - size * (size - 1) // 2, int(pair_ends[number]))
-        yield _Group(rows[of], scored.bits[run], scored.conflict[run], scored.guard[run])
+    row_starts = ends - sizes
+    pair_counts = sizes * (sizes - 1) // 2
+    pair_starts = np.cumsum(pair_counts) - pair_counts
+    for size in np.unique(sizes[against]).tolist():
+        chosen = np.flatnonzero(against & (sizes == size))[:, None]
+        pairs = pair_starts[chosen] + np.arange(size * (size - 1) // 2)
+        yield Components(
+            rows[row_starts[chosen] + np.arange(size)],
+            scored.bits[pairs],
+            scored.conflict[pairs],
+            scored.guard[pairs],
+        )
 
 
-@dataclass(frozen=True)
-class _Joins:
-    """The allowed join edges, by component: c has those from starts[c] to starts[c + 1]."""
-
-    starts: npt.NDArray[np.int64]
-    left: Rows
-    right: Rows
-    bits: Bits
-
-    @staticmethod
-    def of(component: Rows, left: Rows, right: Rows, bits: Bits) -> _Joins:
-        of_edge = component[left]
-        order = np.argsort(of_edge, kind="stable")
-        counts = np.bincount(of_edge, minlength=len(component))
-        starts = np.concatenate([[0], np.cumsum(counts)])
-        return _Joins(starts, left[order], right[order], bits[order])
-
-    def within(self, rows: Rows, component: int) -> tuple[Rows, Rows, Bits]:
-        """The component's edges, as places in its ascending rows."""
-        run = slice(int(self.starts[component]), int(self.starts[component + 1]))
-        left, right = (np.searchsorted(rows, side[run]) for side in (self.left, self.right))
-        return left.astype(np.int32), right.astype(np.int32), self.bits[run]
-
-
-@dataclass(slots=True)
-class _Link:
-    """What stands between two groups: sum and number of votes, forbidden pairs, join edges; and
-    `average`, the bits by which they would be joined, minus infinity where they may not be."""
-
-    weight: float
-    votes: float
-    barred: int
-    strong: int
-    average: float = -np.inf
-
-    def settle(self) -> None:
-        """Brings the average up to date."""
-        if self.barred or not self.strong:
-            self.average = -np.inf
-        else:
-            self.average = round(self.weight / max(self.votes, 1.0), 6)
-
-
-_Links = list[dict[int, _Link]]
-
-
-def _greedy(group: _Group, joins: tuple[Rows, Rows, Bits]) -> Rows:
-    """Labels for the rows of one contested component: best average first, no forbidden pair, and
-    only groups between which some edge joins. Of equal averages the smallest rows come first."""
-    size = len(group.rows)
-    links = _links(group, joins)
-    queue = [(-link.average, a, b) for a in range(size) for b, link in links[a].items() if a < b]
-    queue = [entry for entry in queue if entry[0] < 0]
-    heapify(queue)
-    member = list(range(size))
-    while queue:
-        best, one, two = heappop(queue)
-        found = links[one].get(two) if links[one] else None
-        if found is None or -found.average != best:
-            continue  # superseded
-        rivals = _rivals(one, two, links)
-        if rivals:
-            for here, there in rivals:
-                links[here][there].strong = 0
-                links[here][there].settle()
-            continue
-        del links[one][two], links[two][one]
-        for third, link in links[two].items():
-            into = links[one][third]
-            into.weight += link.weight
-            into.votes += link.votes
-            into.barred += link.barred
-            into.strong += link.strong
-            into.settle()
-            del links[third][two]
-            if into.average > 0:
-                heappush(queue, (-into.average, min(one, third), max(one, third)))
-        links[two] = {}
-        member = [one if group_of == two else group_of for group_of in member]
-    return group.rows[member]
-
-
-def _links(group: _Group, joins: tuple[Rows, Rows, Bits]) -> _Links:
-    """For each row its links to all others; the two of a pair share one."""
-    size = len(group.rows)
-    for_it = group.bits > 0
-    against = ~for_it & (group.conflict < SILENT)
-    vote = np.where(for_it, group.bits, np.where(against, group.conflict, 0.0))
-    columns = (np.clip(vote, -CLIP, CLIP), (for_it | against).astype(float), 1 * (group.guard > 0))
-    pairs = combinations(range(size), 2)
-    links: _Links = [{} for _ in range(size)]
-    cells = zip(pairs, *(column.tolist() for column in columns), strict=True)
-    for (a, b), weight, votes, barred in cells:
-        links[a][b] = links[b][a] = _Link(weight, votes, barred, 0)
-    for a, b, bits in zip(*(column.tolist() for column in joins), strict=True):
-        link = links[a][b]
-        link.strong = 1
-        if bits == np.inf:
-            # An edge that came this far is allowed: its source may otherwise hold the two apart.
-            link.weight, link.votes, link.barred = CLIP * size, 1.0, 0
-        link.settle()
-    return links
-
-
-def _rivals(one: int, two: int, links: _Links) -> list[tuple[int, int]]:
-    """The joins that contend with the join of two groups, it included; [] where none does.
-
-    A third group contends that could join one of the two nearly as well (`MARGIN`) and is barred
-    from the other.
-    """
-    near = max(links[one][two].average - MARGIN, 0.0)
-    found = [
-        (here, third)
-        for here, there in ((one, two), (two, one))
-        for third, link in links[here].items()
-        if third != there and link.average > near and links[there][third].barred
-    ]
-    return [(one, two), *found] if found else []
+def _joins_within(
+    found: Components, n: int, left: Rows, right: Rows, bits: Bits
+) -> tuple[Places, Places, Places, Bits]:
+    """The join edges of the components: which component, the places of both rows in it, bits."""
+    count, size = found.rows.shape
+    owner = np.full(n, -1, np.int32)
+    place = np.zeros(n, np.int32)
+    owner[found.rows] = np.arange(count)[:, None]
+    place[found.rows] = np.arange(size)
+    at = np.flatnonzero(owner[left] >= 0)
+    one, two = (place[side[at]].astype(np.intp) for side in (left, right))
+    return owner[left[at]].astype(np.intp), one, two, bits[at]

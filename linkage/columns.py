@@ -11,9 +11,10 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ class Values:
     def __init__(self, array: pa.Array) -> None:
         self.array = array
         self._parts: dict[str, Part] = {}
+        self._making = Lock()
 
     def __len__(self) -> int:
         return len(self.array)
@@ -69,13 +71,24 @@ class Values:
     def part(self, name: str) -> Part:
         """The named part of each distinct value, (size,), at least one entry long."""
         if name not in self._parts:
-            if name not in PARTS:
-                raise InvalidValue(f"no part '{name}' of a value; there are {', '.join(PARTS)}")
-            if len(self) and (name in DATE_PARTS) != (self.kind == "date"):
-                raise InvalidValue(f"a {self.kind} has no part '{name}'")
-            found = PARTS[name](self) if len(self) else np.full(1, -1)
-            self._parts[name] = found.astype(_smallest(found))
+            with self._making:
+                if name not in self._parts:
+                    self._parts[name] = self._made(name)
         return self._parts[name]
+
+    def _made(self, name: str) -> Part:
+        if name not in PARTS:
+            raise InvalidValue(f"no part '{name}' of a value; there are {', '.join(PARTS)}")
+        if len(self) and (name in DATE_PARTS) != (self.kind == "date"):
+            raise InvalidValue(f"a {self.kind} has no part '{name}'")
+        found = PARTS[name](self) if len(self) else np.full(1, -1)
+        return found.astype(_smallest(found))
+
+    def taken(self, places: npt.NDArray[np.int64]) -> Values:
+        """The values at some places (at least one), with the parts that are known of them."""
+        some = Values(self.array.take(pa.array(places)))
+        some._parts = {name: part[places] for name, part in self._parts.items()}
+        return some
 
     def set_part(self, name: str, numbers: Part) -> None:
         """Gives a part that is not made from the values themselves; (size,), at least one."""
@@ -90,31 +103,45 @@ def _smallest(numbers: Part) -> type[np.signedinteger[Any]]:
     return np.int32 if low >= -(2**31) and high < 2**31 else np.int64
 
 
-def _coded(array: pa.Array) -> Part:
-    """Equal texts get equal numbers; null and the empty text -1."""
+def coded(array: pa.Array) -> tuple[Part, pa.Array]:
+    """Equal texts get equal numbers, null and the empty text -1; and the text of each number."""
     null = pc.fill_null(pc.equal(array, ""), True)
-    codes = pc.dictionary_encode(pc.if_else(null, pa.scalar(None, pa.string()), array)).indices
-    return np.asarray(pc.fill_null(codes, -1).to_numpy(zero_copy_only=False), np.int64)
+    found = pc.dictionary_encode(pc.if_else(null, pa.scalar(None, pa.string()), array))
+    codes = pc.fill_null(found.indices, -1).to_numpy(zero_copy_only=False)
+    return np.asarray(codes, np.int64), found.dictionary
 
 
-def _slice(start: int, stop: int | None) -> Callable[[Values], Part]:
-    return lambda v: _coded(pc.utf8_slice_codeunits(v.array, start=start, stop=stop))
+TextPart = Callable[[pa.Array], pa.Array]
 
 
-def _before(pattern: str) -> Callable[[Values], Part]:
+def _coded(name: str) -> Callable[[Values], Part]:
+    return lambda v: coded(TEXT_PARTS[name](v.array))[0]
+
+
+def _slice(start: int, stop: int | None) -> TextPart:
+    return lambda texts: pc.utf8_slice_codeunits(texts, start=start, stop=stop)
+
+
+def _before(pattern: str) -> TextPart:
     """What comes before the first occurrence of a text."""
-    return lambda v: _coded(pc.list_element(pc.split_pattern(v.array, pattern, max_splits=1), 0))
+    return lambda texts: pc.list_element(pc.split_pattern(texts, pattern, max_splits=1), 0)
 
 
-def _found(pattern: str) -> Callable[[Values], Part]:
+def _found(pattern: str) -> TextPart:
     """The part of the text that a pattern finds, under the name `x`."""
-    return lambda v: _coded(pc.struct_field(pc.extract_regex(v.array, pattern=pattern), "x"))
+    return lambda texts: pc.struct_field(pc.extract_regex(texts, pattern=pattern), "x")
 
 
-def _figures(v: Values) -> Part:
+def _figures(texts: pa.Array) -> pa.Array:
     """The words that hold a digit: flat and house number of an address."""
-    text = pc.replace_substring_regex(v.array, r"\b[^\s\d]+\b", "")
-    return _coded(pc.utf8_trim_whitespace(pc.replace_substring_regex(text, r"\s+", " ")))
+    lists = pc.split_pattern(pc.fill_null(texts, ""), pattern=" ")
+    words = pc.dictionary_encode(lists.flatten())
+    figure = pc.match_substring_regex(words.dictionary, r"\d")
+    held = figure.take(words.indices)
+    before = np.append(0, np.cumsum(held.to_numpy(zero_copy_only=False))).astype(np.int32)
+    offsets = before[lists.offsets.to_numpy() - lists.offsets[0].as_py()]
+    kept = words.filter(held).dictionary_decode()
+    return pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), kept), " ")
 
 
 def _date_part(divisor: int, modulus: int) -> Callable[[Values], Part]:
@@ -134,8 +161,11 @@ _CLASS = np.full(256, 36, np.int64)
 for _number, _letter in enumerate(_LETTERS):
     _CLASS[[ord(_letter), ord(_letter.lower())]] = _number
 _CLASS[48:58] = np.arange(26, 36)
-_TWICE = np.concatenate([np.arange(18), np.arange(26, 36)])
-"""Classes of which a second one is noted too: as many as 64 bits hold."""
+_ONCE = np.append(1 << np.arange(36, dtype=np.int64), 0)
+"""The bit of each class of letters and digits."""
+_TWICE = np.zeros(37, np.int64)
+"""The bit for a second one of a class, of as many classes as 64 bits hold."""
+_TWICE[[*range(18), *range(26, 36)]] = 1 << np.arange(36, 64, dtype=np.uint64).astype(np.int64)
 
 
 def _letters(v: Values) -> Any:
@@ -144,33 +174,39 @@ def _letters(v: Values) -> Any:
     One insertion or deletion changes at most one bit, one substitution at most two, an exchange of
     neighbours none: what bounds a distance from below at the price of one exclusive or.
     """
+    text, offsets = std.bytes_of(v.array)
+    lengths = np.diff(offsets)
+    longest_first = np.argsort(-lengths, kind="stable")
+    starts, lengths = offsets[:-1][longest_first], lengths[longest_first]
+    once, twice = np.zeros((2, len(v)), np.int64)
+    for place in range(int(lengths.max(initial=0))):
+        reach = int(np.searchsorted(-lengths, -place))  # so many texts are longer than `place`
+        classes = _CLASS[text[starts[:reach] + place]]
+        again = once[:reach] & _ONCE[classes]
+        twice[:reach] |= np.where(again != 0, _TWICE[classes], 0)
+        once[:reach] |= _ONCE[classes]
     out = np.empty(len(v), np.int64)
-    array = pc.cast(v.array, pa.large_string())
-    for start in range(0, len(array), 50_000):
-        part = array.slice(start, 50_000)
-        offsets = np.frombuffer(part.buffers()[1], np.int64)[part.offset :][: len(part) + 1]
-        text = np.frombuffer(part.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
-        owner = np.repeat(np.arange(len(part)), np.diff(offsets))
-        counts = np.bincount(owner * 37 + _CLASS[text], minlength=37 * len(part)).reshape(-1, 37)
-        once = (counts[:, :36] >= 1) @ (1 << np.arange(36, dtype=np.int64))
-        twice = (counts[:, _TWICE] >= 2) @ (1 << np.arange(28, dtype=np.int64))
-        out[start : start + len(part)] = once | twice << 36
+    out[longest_first] = once | twice
     return out
 
 
-PARTS: dict[str, Callable[[Values], Part]] = {
-    "length": lambda v: np.asarray(pc.utf8_length(v.array).to_numpy(), np.int64),
-    "initial": lambda v: _coded(phonetics.initial(v.array)),
-    "start": lambda v: _coded(phonetics.prefix(v.array, 4)),
-    "phonetic": lambda v: _coded(phonetics.key(v.array)),
-    "soundex": lambda v: _coded(phonetics.soundex(v.array)),
-    "family_key": lambda v: _coded(std.family_key(v.array)),
-    "nickname": lambda v: nicknames.numbers_of(v.array.to_pylist()).astype(np.int32),
+TEXT_PARTS: dict[str, TextPart] = {
+    "initial": phonetics.initial,
+    "start": lambda texts: phonetics.prefix(texts, 4),
+    "phonetic": phonetics.key,
+    "soundex": phonetics.soundex,
+    "family_key": std.family_key,
     "sector": _slice(0, -2),
     "district": _before(" "),
     "area": _found(r"^(?P<x>[A-Z]{1,2})"),
     "system": _before("|"),
     "figures": _figures,
+}
+"""Part that is a text itself → how it is made; the part is the number of that text."""
+PARTS: dict[str, Callable[[Values], Part]] = {
+    "length": lambda v: np.asarray(pc.utf8_length(v.array).to_numpy(), np.int64),
+    **{name: _coded(name) for name in TEXT_PARTS},
+    "nickname": lambda v: nicknames.numbers_of(v.array.to_pylist()).astype(np.int32),
     "letters": _letters,
     "digits": _binary_coded,
     "year": _date_part(10_000, 10_000),
@@ -202,6 +238,44 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Versions:
+    """Which rows stand for records as they are now, and which for records as they were before: an
+    unchanged record's row for both.
+
+    Attributes:
+        now, before: (n,) flags; each row has at least one.
+    """
+
+    now: npt.NDArray[np.bool_]
+    before: npt.NDArray[np.bool_]
+
+
+class Rowwise:
+    """Columns of codes kept record by record, so that what is read of a record lies together.
+
+    Pairs name records all over a table: fetching a record's place in memory costs more than all
+    that is done with it, and here it is fetched once for all columns.
+    """
+
+    _STEP = 8_192
+    """Records copied at a time: as many as the nearest memory holds."""
+
+    def __init__(self, columns: Sequence[Codes]) -> None:
+        """columns: (n,) each."""
+        self._rows = np.empty((len(columns[0]) if columns else 0, len(columns)), np.int32)
+        for number, column in enumerate(columns):
+            self._rows[:, number] = column
+
+    def take(self, places: npt.NDArray[np.intp]) -> Codes:
+        """(columns, places) codes of the records at some places."""
+        out = np.empty((self._rows.shape[1], len(places)), np.int32)
+        for start in range(0, len(places) if len(out) else 0, self._STEP):
+            some = places[start : start + self._STEP]
+            out[:, start : start + len(some)] = self._rows.take(some, axis=0).T
+        return out
+
+
+@dataclass(frozen=True)
 class Features:
     """Standardised records as columns; n rows, in founder order.
 
@@ -217,6 +291,7 @@ class Features:
     apart: npt.NDArray[np.bool_]
     verified: npt.NDArray[np.bool_]
     _absent: dict[str, Column] = field(default_factory=dict, repr=False)
+    _rowwise: dict[tuple[str, ...], Rowwise] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.row)
@@ -229,6 +304,34 @@ class Features:
             found = self._absent[name] = Column(none, Values(pa.array([], pa.string())))
         return found
 
+    def only(self, rows: npt.NDArray[np.integer]) -> Features:
+        """The features of some rows, in the order given, with the values that they bear: what is
+        done once per distinct value then costs what these rows cost."""
+        held: dict[int, list[str]] = {}
+        for name, column in self.columns.items():
+            held.setdefault(id(column.values), []).append(name)
+        columns: dict[str, Column] = {}
+        for names in held.values():
+            values = self.columns[names[0]].values
+            codes = {name: self.columns[name].codes[:, rows] for name in names}
+            used = np.zeros(len(values) + 1, bool)
+            for found in codes.values():
+                used[found] = True
+            used[-1] = False  # where the missing were marked
+            places = np.flatnonzero(used)
+            number = np.where(used, np.cumsum(used) - 1, -1).astype(np.int32)
+            some = values.taken(places) if len(places) else None
+            for name, found in codes.items():
+                if some is not None and (found[0] >= 0).any():
+                    columns[name] = Column(number[found], some)
+        return Features(self.row[rows], columns, self.apart[rows], self.verified[rows])
+
+    def rowwise(self, names: tuple[str, ...]) -> Rowwise:
+        """The current values' codes of some columns, record by record."""
+        if names not in self._rowwise:
+            self._rowwise[names] = Rowwise([self.main(name) for name in names])
+        return self._rowwise[names]
+
     def main(self, name: str) -> Codes:
         """(n,) the current value's codes of a column."""
         return np.asarray(self.column(name).codes[0])
@@ -238,8 +341,13 @@ class Features:
         column = self.column(name)
         if column.empty:
             return np.full(len(self), -1, np.int64)
-        found = column.values.part(part)
-        return np.where(column.codes[0] >= 0, found[column.codes[0]], np.int32(-1))
+        return by_code(column.values.part(part), column.codes[0])
+
+
+def by_code(numbers: npt.NDArray[Any], codes: Codes) -> npt.NDArray[Any]:
+    """What belongs to each code, -1 to a missing one."""
+    # A code of -1 reads the last entry.
+    return np.append(numbers, numbers.dtype.type(-1)).take(codes)
 
 
 def encode(array: pa.Array) -> tuple[Codes, pa.Array]:
@@ -247,15 +355,60 @@ def encode(array: pa.Array) -> tuple[Codes, pa.Array]:
     numbering depends on the order of rows alone, not on what a dictionary array came with."""
     if not pa.types.is_dictionary(array.type):
         encoded = pc.dictionary_encode(array)
-        codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-        return codes.astype(np.int32, copy=False), encoded.dictionary
-    codes, used = encode(pc.cast(array.indices, pa.int32()))
-    values = array.dictionary.take(used)
+        return _as_codes(encoded.indices), encoded.dictionary
+    codes, values = _as_codes(array.indices), array.dictionary
+    if not _canonical(codes, len(values)):
+        used, codes = _by_first_appearance(codes, len(values))
+        values = values.take(pa.array(used))
     if not values.null_count:
         return codes, values
     held = values.is_valid().to_numpy(zero_copy_only=False)
     place = np.where(held, np.cumsum(held) - 1, -1).astype(np.int32)
     return np.where(codes >= 0, place[codes], -1).astype(np.int32), values.drop_null()
+
+
+def _as_codes(indices: pa.Array) -> Codes:
+    """Indices as int32, -1 for null."""
+    if not pa.types.is_int32(indices.type):
+        indices = pc.cast(indices, pa.int32())
+    present, data = indices.buffers()
+    begin, end = indices.offset, indices.offset + len(indices)
+    codes = np.frombuffer(data, np.int32)[begin:end] if end else np.zeros(0, np.int32)
+    if not indices.null_count:
+        return codes
+    held = np.unpackbits(np.frombuffer(present, np.uint8), count=end, bitorder="little")[begin:]
+    return np.where(held.view(np.bool_), codes, np.int32(-1))
+
+
+def _canonical(codes: Codes, size: int) -> bool:
+    """Whether codes from 0 to size - 1 all occur, each for the first time after all before it."""
+    if not len(codes):
+        return not size
+    highest = np.maximum.accumulate(codes)
+    return bool(
+        highest[0] <= 0 and highest[-1] == size - 1 and (highest[1:] - highest[:-1] <= 1).all()
+    )
+
+
+def _by_first_appearance(codes: Codes, size: int) -> tuple[Codes, Codes]:
+    """The codes that occur, in order of first appearance, and all codes by their new numbers."""
+    first = np.full(size + 1, len(codes), np.int64)
+    # Of several places written to one entry the last remains: here the first that bears the code.
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+    used = np.argsort(first[:size], kind="stable")[: int((first[:size] < len(codes)).sum())]
+    place = np.full(size + 1, -1, np.int32)
+    place[used] = np.arange(len(used), dtype=np.int32)
+    return used.astype(np.int32), place[codes]
+
+
+def order_of(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The places of numbers from nought up in ascending order, of equal ones in their own."""
+    bits = len(numbers).bit_length()
+    if int(numbers.max(initial=0)) >= 2 ** (62 - bits):
+        return np.argsort(numbers, kind="stable")
+    # One sort of plain integers: the number in the upper bits, the place in the lower.
+    packed = np.sort(numbers << bits | np.arange(len(numbers)))
+    return packed & ((1 << bits) - 1)
 
 
 def distinct(numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Codes]:

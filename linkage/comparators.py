@@ -36,10 +36,20 @@ class View:
     """Pairs of rows of the features, looked at for one field. What a test reads of them is kept for
     the next one."""
 
-    def __init__(self, features: Features, field: Field, left: Places, right: Places) -> None:
+    def __init__(
+        self,
+        features: Features,
+        field: Field,
+        left: Places,
+        right: Places,
+        codes: tuple[Rows, Rows] | None = None,
+    ) -> None:
+        """codes: of the field's current values, where they are read already."""
         self.features, self.field = features, field
         self.left, self.right = left, right
         self._read: dict[tuple[str, ...], tuple[Part, Part]] = {}
+        if codes is not None:
+            self._read[field.column, "0"] = codes
 
     def __len__(self) -> int:
         return len(self.left)
@@ -355,6 +365,8 @@ class Comparator:
     """What the level's `of` names: a `column` or a `part`; nothing for the empty text."""
     possible: Callable[[View, Level], Bools] | None = None
     """A cheap test that every pair passes which can reach the level's threshold."""
+    reads: tuple[str, ...] = ()
+    """Parts of values that it reads, beside the one that a level names."""
 
 
 def _letters_apart(v: View) -> Part:
@@ -398,9 +410,13 @@ def _texts(
     possible: Callable[[View, Level], Bools] | None = None,
 ) -> Comparator:
     measure = _by_rapidfuzz(scorer, scale, distance=distance, by_word=by_word)
-    return Comparator(measure, measures=True, distance=distance, costly=True, possible=possible)
+    reads = ("letters", "length") if possible else ()
+    return Comparator(
+        measure, measures=True, distance=distance, costly=True, possible=possible, reads=reads
+    )
 
 
+_DIGITS = ("digits",)
 COMPARATORS: dict[str, Comparator] = {
     "equal": Comparator(_equal),
     "unequal": Comparator(_unequal),
@@ -408,19 +424,19 @@ COMPARATORS: dict[str, Comparator] = {
     "any_equal": Comparator(_any_equal),
     "same_part": Comparator(_same_part, needs="part"),
     "other_part": Comparator(_other_part, needs="part"),
-    "nickname": Comparator(_nickname),
-    "initial": Comparator(_initial),
+    "nickname": Comparator(_nickname, reads=("nickname",)),
+    "initial": Comparator(_initial, reads=("initial", "length")),
     "equal_in": Comparator(_equal_in, needs="column"),
     "equal_to": Comparator(_equal_to, needs="column"),
     "transposed": Comparator(_transposed, needs="column"),
-    "same_date": Comparator(_same_date),
-    "same_first_january": Comparator(_same_first_january),
-    "day_month_swapped": Comparator(_day_month_swapped),
-    "one_digit": Comparator(_one_digit),
-    "partly_known": Comparator(_partly_known),
-    "two_parts": Comparator(_two_parts),
-    "same_month": Comparator(_same_month),
-    "years_apart": Comparator(_years_apart, measures=True, distance=True),
+    "same_date": Comparator(_same_date, reads=_DIGITS),
+    "same_first_january": Comparator(_same_first_january, reads=_DIGITS),
+    "day_month_swapped": Comparator(_day_month_swapped, reads=_DIGITS),
+    "one_digit": Comparator(_one_digit, reads=_DIGITS),
+    "partly_known": Comparator(_partly_known, reads=_DIGITS),
+    "two_parts": Comparator(_two_parts, reads=_DIGITS),
+    "same_month": Comparator(_same_month, reads=_DIGITS),
+    "years_apart": Comparator(_years_apart, measures=True, distance=True, reads=("year",)),
     "days_apart": Comparator(_days_apart, measures=True, distance=True),
     "number_apart": Comparator(_number_apart, measures=True, distance=True),
     "share_apart": Comparator(_share_apart, measures=True, distance=True),

@@ -13,7 +13,9 @@ a million pairs show only some thousand distinct patterns.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -77,17 +79,39 @@ class Comparer:
         self._radix = radix
         self._place = np.concatenate([[1], np.cumprod(radix[:-1])])
         self._steps = [_steps(features, f) for f in fields]
+        held = (f.column for f in fields if not features.column(f.column).empty)
+        self._columns = tuple(dict.fromkeys(held))
         self.undecided = np.array(
             [_first_costly(f, s) for f, s in zip(fields, self._steps, strict=True)], np.uint8
         )
+
+    def prepare(self, threads: int | None = None) -> None:
+        """Makes the parts of values that the tests read, side by side, before many ask at once."""
+        jobs = {
+            (id(values), part): (values, part)
+            for field, steps in zip(self.fields, self._steps, strict=True)
+            if field.column in self._columns
+            for values in [self.features.column(field.column).values]
+            for test, levels in steps
+            for part in (*test.reads, *(x.of for _, x in levels if test.needs == "part"))
+        }
+        with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+            # The longest columns take longest: they come first.
+            longest = sorted(jobs.values(), key=lambda job: -len(job[0]))
+            list(pool.map(lambda job: job[0].part(job[1]), longest))
 
     def cheap(self, left: Rows, right: Rows) -> Levels:
         """(fields, pairs) levels; OPEN (one more than the last) where a costly test is due."""
         out = np.zeros((len(self.fields), len(left)), np.uint8)
         one, two = left.astype(np.intp), right.astype(np.intp)
+        rows = self.features.rowwise(self._columns)
+        codes = dict(
+            zip(self._columns, zip(rows.take(one), rows.take(two), strict=True), strict=True)
+        )
         for row, field in enumerate(self.fields):
-            if not self.features.column(field.column).empty:
-                self._cheap_field(out[row], row, View(self.features, field, one, two))
+            if field.column in codes:
+                view = View(self.features, field, one, two, codes[field.column])
+                self._cheap_field(out[row], row, view)
         return out
 
     def _cheap_field(self, out: Levels, row: int, view: View) -> None:

@@ -10,12 +10,14 @@ Rules:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from linkage.blocking import ALL, Blocker, key_columns
+from linkage.blocking import ALL, Blocker, Blocks, key_columns
 from linkage.columns import Features
 from linkage.model import Rule
 
@@ -95,16 +97,23 @@ def default_rules(features: Features, *, pairs_per_record: float = PAIRS_PER_REC
         return [Rule("every pair", (ALL,), WHOLE)]
     budget = max(SMALLEST_BUDGET, int(pairs_per_record * n))
     cap = int(np.sqrt(2 * LARGEST_BLOCK * budget)) + 1
+    named = [
+        Rule(", ".join(keys), keys, cap)
+        for keys in CANDIDATES
+        if not any(features.column(c).empty for key in keys for c in key_columns(key))
+    ]
+
+    def cost(rule: Rule) -> int:
+        sizes = Blocks.of(features, rule).sizes
+        return int((sizes * (sizes - 1) // 2).sum())
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        proposed = list(pool.map(cost, named))
     rules: list[Rule] = []
-    for keys in CANDIDATES:
-        columns = {c for key in keys for c in key_columns(key)}
-        if any(features.column(c).empty for c in columns):
-            continue
-        rule = Rule(", ".join(keys), keys, cap)
-        cost = Blocker(features, rule).proposed
-        if 0 < cost <= budget:
+    for rule, pairs in zip(named, proposed, strict=True):
+        if 0 < pairs <= budget:
             rules.append(rule)
-            budget -= cost
+            budget -= pairs
     return rules
 
 

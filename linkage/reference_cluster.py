@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import combinations
 
-from linkage.cluster import AGAINST, CLIP, LARGEST, MARGIN, SILENT
+from linkage.cluster import AGAINST, LARGEST
+from linkage.contested import CLIP, MARGIN, SILENT
 from linkage.reference_levels import Pair
 
 Opinion = tuple[float, float, bool]
@@ -82,7 +83,7 @@ def _agglomerated(
     """Greedy joining of a contested component: best average first, in ties the lowest rows."""
     declared = {pair for pair, bits in joins.items() if math.isinf(bits)}
     votes = {pair: _vote(judged[pair]) for pair in judged} | dict.fromkeys(
-        declared, CLIP * len(rows)
+        declared, CLIP * len(rows) ** 2
     )
     forbidden = {pair for pair in judged if judged[pair][2]} - declared
     strong = set(joins)
@@ -125,7 +126,7 @@ def _averages(
         across = _across(groups[one], groups[two])
         if across & strong and not across & forbidden:
             heard = [vote for vote in map(votes.__getitem__, across) if vote is not None]
-            out[one, two] = round(math.fsum(heard) / max(len(heard), 1), 6)
+            out[one, two] = round(math.fsum(heard) / max(len(heard), 1) * 1e6) / 1e6
     return out
 
 

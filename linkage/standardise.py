@@ -162,6 +162,8 @@ def name_words(array: pa.Array) -> pa.Array:
     out (see `former_name`). Titles count in front of a name only, suffixes behind one only: Lord,
     Master and Senior are surnames too.
     """
+    if array.null_count == len(array):
+        return pc.cast(array, pa.string())
     words = _bare(array)
     for pattern in (_BEFORE_NAME, _AFTER_NAME):
         words = _replace(words, pattern, "")
@@ -172,6 +174,8 @@ def former_name(array: pa.Array) -> pa.Array:
     """The words that a name field adds in brackets or after "née", "formerly", "known as": a former
     or other name (`Smith (née Jones)` → `JONES`); null where it adds none."""
     text = plain_upper(without_apostrophes(array))
+    if not pc.any(pc.match_substring_regex(text, rf"[(\[]|{_FORMERLY}"), min_count=0).as_py():
+        return pa.nulls(len(array), pa.string())
     aside = rf"[A-Z][^A-Z(\[]*[(\[][^A-Z]*(?:{_FORMERLY}[^A-Z]+)?(?P<name>[A-Z][^)\]]*)"
     after = rf"[A-Z][^A-Z]+{_FORMERLY}[^A-Z]+(?P<name>[A-Z][^()\[\]]*)"
     found = [pc.struct_field(pc.extract_regex(text, pattern=p), "name") for p in (aside, after)]
@@ -302,10 +306,19 @@ def words_replaced(array: pa.Array, full: Mapping[str, str]) -> pa.Array:
 def address(array: pa.Array) -> pa.Array:
     """An address as words: number and street first, abbreviations spelt out, town left in."""
     text = _replace(plain_upper(without_apostrophes(array)), r"[^A-Z0-9]+", " ")
-    text = pc.utf8_trim_whitespace(_replace(text, r"(^|[0-9][A-Z]? )ST ", r"\1SAINT "))
-    text = words_replaced(text, STREET_WORDS)
-    nowhere = pc.match_substring_regex(text, r"\bNO FIXED (?:ABODE|ADDRESS)\b|^NFA\b|^UNKNOWN\b")
-    return _null_if_empty(_null_where(text, nowhere))
+    if _anywhere(text, "ST "):
+        text = _replace(text, r"(^|[0-9][A-Z]? )ST ", r"\1SAINT ")
+    text = words_replaced(pc.utf8_trim_whitespace(text), STREET_WORDS)
+    if _anywhere(text, "NO FIXED", "NFA", "UNKNOWN"):
+        nowhere = r"\bNO FIXED (?:ABODE|ADDRESS)\b|^NFA\b|^UNKNOWN\b"
+        text = _null_where(text, pc.match_substring_regex(text, nowhere))
+    return _null_if_empty(text)
+
+
+def _anywhere(array: pa.Array, *texts: str) -> bool:
+    """Whether some value holds one of the texts: cheaper than a pattern that needs one of them."""
+    held = (pc.any(pc.match_substring(array, pattern=text), min_count=0) for text in texts)
+    return any(found.as_py() for found in held)
 
 
 def street(addresses: pa.Array) -> pa.Array:

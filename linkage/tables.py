@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from linkage import birthdates
 from linkage import standardise as std
-from linkage.columns import distinct, encode
+from linkage.columns import by_code, distinct, encode
 from linkage.model import ColumnSpec
 from linkage.table_names import (
     SOURCE_OF_FILE,
@@ -70,6 +70,8 @@ class Reading:
     mapping: dict[str, list[str]]
     recognised: list[str]
     without_evidence: dict[str, int] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+    """Columns of the table that nothing reads."""
 
     def __repr__(self) -> str:
         """Counts and names of columns: the last line of a notebook's cell shows no person."""
@@ -152,9 +154,12 @@ def read_columns(
     columns |= {spec.name: texts.of(used[spec.name]) for spec in extra}
     columns |= {plain(name): texts.of([name]) for name in exact}
     extra += [ColumnSpec(plain(name), "category") for name in exact]
+    id_column = id_column or _id_column(table)
     ids, founder = _ids(table, id_column, sources, columns)
     columns["founder"] = pa.array(founder)
-    return Reading(pa.table(columns), ids, tuple(extra), used, recognised, issues)
+    read = {*(c for columns in used.values() for c in columns), *numbers, *taken, id_column}
+    unused = tuple(name for name in shown(table) if name not in read)
+    return Reading(pa.table(columns), ids, tuple(extra), used, recognised, issues, unused)
 
 
 def _recognise(
@@ -215,8 +220,10 @@ class _Texts:
 
     def read(self, names: Sequence[str]) -> None:
         """Reads columns side by side: Arrow's kernels let other threads run."""
+        # What is not kept by value takes longest: it comes first.
+        kept = {name: pa.types.is_dictionary(self._table[name].type) for name in names}
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            list(pool.map(self._one, dict.fromkeys(names)))
+            list(pool.map(self._one, sorted(kept, key=kept.__getitem__)))
 
     def _one(self, name: str) -> pa.Array:
         if name not in self._done:
@@ -246,9 +253,17 @@ def as_text(array: pa.Array) -> pa.Array:  # noqa: PLR0911 - one line for each k
     if pa.types.is_integer(kind):
         return text
     text = pc.utf8_trim_whitespace(text)
-    text = pc.replace_substring_regex(text, r"\s{2,}", " ")
+    if _spaces_meet(text):
+        text = pc.replace_substring_regex(text, r"\s{2,}", " ")
     nothing = pc.is_in(text, value_set=pa.array(sorted(FileSettings.missing_values)))
     return pc.if_else(nothing, pa.scalar(None, pa.string()), text)
+
+
+def _spaces_meet(text: pa.Array) -> bool:
+    """Whether two white spaces stand side by side somewhere."""
+    data, _ = std.bytes_of(text)
+    space = (data == ord(" ")) | ((data >= ord("\t")) & (data <= ord("\r")))
+    return bool((space[1:] & space[:-1]).any())
 
 
 def lists_of_texts(array: pa.Array) -> pa.ListArray:
@@ -280,8 +295,9 @@ def by_value(array: pa.Array, read: Callable[[pa.Array], pa.Array]) -> pa.Array:
     """Each distinct value read once: a dictionary array of what was read, null where nothing."""
     codes, values = encode(array)
     again, found = encode(read(values))
-    codes = np.where(codes >= 0, again[codes], -1) if len(again) else codes
-    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), found)
+    if len(again) > len(found):  # else each value is its old self
+        codes = by_code(again, codes)
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), found, safe=False)
 
 
 def _missing(read: pa.Array, sent: pa.Array) -> int:
@@ -402,6 +418,11 @@ def _identifiers(texts: _Texts, columns: Sequence[str]) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), flat.drop_null())
 
 
+def _id_column(table: pa.Table) -> str | None:
+    """The column that names each record, by its well-known name."""
+    return next((c for c in shown(table) if plain(c) in ID_NAMES), None)
+
+
 _WHOLE_NUMBER = "^(?:0|[1-9][0-9]{0,17})$"
 
 
@@ -413,9 +434,6 @@ def _ids(
 ) -> tuple[pa.Array, npt.NDArray[np.int64]]:
     """Record ids as text, and each record's place in the canonical order."""
     n = len(table)
-    if id_column is None:
-        named = (c for c in shown(table) if plain(c) in ID_NAMES)
-        id_column = next(named, None)
     if id_column is None:
         return pa.array(np.arange(n)).cast(pa.string()), _rank_by_content(columns, n)
     sent = table[id_column].combine_chunks()
@@ -436,8 +454,12 @@ def _ids(
     twice = pc.and_(
         pc.equal(sorted_ids[:-1], sorted_ids[1:]), pc.equal(sorted_sources[:-1], sorted_sources[1:])
     )
-    if pc.any(twice).as_py():
-        raise InputError(f"column {id_column!r}: an id stands twice in one source")
+    again = int(pc.sum(twice).as_py() or 0)
+    if again:
+        raise InputError(
+            f"column {id_column!r}: {again:,} ids stand twice in one source; name a column of ids "
+            "that are unique, or the column of sources"
+        )
     rank = np.empty(n, np.int64)
     rank[order.to_numpy()] = np.arange(n)
     return ids, rank

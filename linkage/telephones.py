@@ -19,7 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _PUNCTUATION = r"[\s\p{Z}\p{Pd}\p{Cf}()./]+"
+_ASCII_PUNCTUATION = r"[\s()./-]+"
+"""The same in texts of ASCII, ten times as fast to compile."""
 _UNITED_KINGDOM = r"^(?:(?:\+|00)?440?|0)?[1-9][0-9]{9}$"
+_DOMESTIC = r"^0[1-9](?:[0-9]{6}|[0-9]{8}|[0-9]{10,14})$"
+"""A number as it is dialled inside the country: of a length that there is, or too long."""
+_LONGEST = 10
+"""Digits of the longest national number of the United Kingdom."""
 _EXTENSION = (
     r"(?i)[\s,;]*(?:\bext(?:ensi[oó]n|n)?|xtn|x|#|\bint(?:ernal)?)[\s:.=]*[0-9]{1,7}\s*#?\s*$"
 )
@@ -47,13 +53,28 @@ def telephone(array: pa.Array, region: str = "GB") -> pa.Array:
     """
     if region != "GB":
         return _evidence(_one_by_one(array, region))
-    compact = pc.replace_substring_regex(array, pattern=_PUNCTUATION, replacement="")
+    compact = pc.replace_substring_regex(array, pattern=_ASCII_PUNCTUATION, replacement="")
+    if not pc.all(pc.string_is_ascii(compact), min_count=0).as_py():
+        compact = pc.replace_substring_regex(array, pattern=_PUNCTUATION, replacement="")
     plain = pc.match_substring_regex(compact, _UNITED_KINGDOM)
     national = pc.utf8_slice_codeunits(compact, start=-10, stop=None)
     found = pc.if_else(plain, pc.binary_join_element_wise("44", national, ""), None)
     rest = pc.fill_null(pc.invert(plain), False)
-    found = pc.replace_with_mask(found, rest, _one_by_one(pc.filter(array, rest), region))
+    if pc.any(rest, min_count=0).as_py():
+        others = _others(pc.filter(array, rest), pc.filter(compact, rest), region)
+        found = pc.replace_with_mask(found, rest, others)
     return _evidence(found)
+
+
+def _others(array: pa.Array, compact: pa.Array, region: str) -> pa.Array:
+    """Numbers that are not as long as most: what is dialled with a leading nought gets the country
+    code unless it is too long; the others are read one by one."""
+    domestic = pc.match_substring_regex(compact, _DOMESTIC)
+    tail = pc.utf8_slice_codeunits(compact, start=1, stop=None)
+    possible = pc.less_equal(pc.utf8_length(tail), _LONGEST)
+    found = pc.if_else(possible, pc.binary_join_element_wise("44", tail, ""), tail)
+    odd = pc.invert(domestic)
+    return pc.replace_with_mask(found, odd, _one_by_one(pc.filter(array, odd), region))
 
 
 def _evidence(digits: pa.Array) -> pa.Array:

@@ -9,7 +9,9 @@ calibrated: `sampling_plan` says which pairs to look at to check them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import NormalDist
@@ -17,7 +19,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from linkage.blocking import Blocker
+from linkage.blocking import Blocker, Proposals
 from linkage.comparators import Rows
 from linkage.score import Bits, Scorer, probability
 
@@ -72,20 +74,27 @@ class Rates:
         return 2 * self.precision * self.recall / np.maximum(self.precision + self.recall, 1e-12)
 
 
-def draw(scorer: Scorer, blockers: Sequence[Blocker], size: int = PAIRS_PER_RULE) -> Sample:
+def draw(
+    scorer: Scorer,
+    blockers: Sequence[Blocker],
+    size: int = PAIRS_PER_RULE,
+    threads: int | None = None,
+) -> Sample:
     """Evenly spaced pairs of each rule that no earlier rule proposes, scored."""
-    parts = []
-    for index, blocker in enumerate(blockers):
-        if not blocker.proposed:
-            continue
+
+    proposals = Proposals(blockers)
+
+    def drawn(index: int) -> tuple[Rows, Rows, Bits, Bits]:
+        blocker = blockers[index]
         left, right = blocker.sample(size)
         each = blocker.proposed / max(len(left), 1)
-        new = np.ones(len(left), bool)
-        for earlier in blockers[:index]:
-            new &= ~earlier.agrees(left, right)
+        new = proposals.new(index, left, right)
         scored = scorer.score(left[new], right[new])
         bits = np.where(scored.guard > 0, -np.inf, scored.bits)
-        parts.append((left[new], right[new], bits, np.full(len(bits), each)))
+        return left[new], right[new], bits, np.full(len(bits), each)
+
+    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        parts = list(pool.map(drawn, [i for i, b in enumerate(blockers) if b.proposed]))
     if not parts:
         none = np.zeros(0, np.int32)
         return Sample(none, none, np.zeros(0), np.zeros(0))

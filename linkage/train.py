@@ -25,7 +25,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from linkage.blocking import Blocker, blocked_columns
+from linkage.blocking import Blocker, Proposals, blocked_columns
 from linkage.columns import Features, distinct
 from linkage.comparators import COMPARATORS, Rows
 from linkage.compare import Comparer
@@ -133,17 +133,17 @@ def _passes(
     rng: np.random.Generator,
     threads: int | None,
 ) -> list[Pass]:
+    comparer.prepare(threads)
     everything = np.ones(len(comparer.fields), bool)
     random = _random_pairs(len(comparer.features), rng)
+    proposals = Proposals(blockers)
 
     def rule_pass(index: int) -> Pass:
         blocker = blockers[index]
         left, right = blocker.sample(PAIRS_PER_PASS)
         blocked = blocked_columns(blocker.rule)
         use = np.array([f.column not in blocked for f in comparer.fields])
-        new = np.ones(len(left), bool)
-        for earlier in blockers[:index]:
-            new &= ~earlier.agrees(left, right)
+        new = proposals.new(index, left, right)
         start = {"m": 0.5, "r": 0.2, "u": 0.3}
         name = blocker.rule.name
         return _pass(name, comparer, left, right, use, "mr", KINDS, start, blocker.proposed, new)

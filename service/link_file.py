@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,11 @@ from service.table_files import check_outputs, read_table, source_names, write_t
 
 @dataclass(frozen=True)
 class LinkFileReport:
-    """What was linked and how the columns were understood."""
+    """What was linked and how the columns were understood.
+
+    `unused` columns are read by nothing; `missing_fields` are those that a frozen model compares
+    and the input does not have.
+    """
 
     records: int
     persons: int
@@ -39,6 +45,9 @@ class LinkFileReport:
     mapping: dict[str, list[str]]
     recognised: list[str]
     without_evidence: dict[str, int]
+    unused: list[str]
+    missing_fields: list[str]
+    joined_pairs: int
     model: str
     join_bits: float
     estimated_precision: float
@@ -87,6 +96,8 @@ def link_files(
 
     Raises: InputError (a file or column), NotUsable (nothing to link on).
     """
+    # PyArrow brings in pandas when it first makes an array: meanwhile the file is read.
+    Thread(target=import_module, args=("pandas",), daemon=True).start()
     tables = [outputs.out, *filter(None, [outputs.pairs])]
     read = [*inputs, *filter(None, [labels])]
     check_outputs(tables, read, others=[*filter(None, [outputs.report, outputs.model])])
@@ -160,6 +171,9 @@ def _report(linked: Linked) -> LinkFileReport:
         mapping=linked.reading.mapping,
         recognised=linked.reading.recognised,
         without_evidence=linked.reading.without_evidence,
+        unused=list(linked.reading.unused),
+        missing_fields=list(linked.missing_fields) if linked.trained is None else [],
+        joined_pairs=int((linked.partition.edges["bits"].to_numpy() >= linked.join_bits).sum()),
         model=linked.model.hash,
         join_bits=linked.join_bits,
         estimated_precision=round(float(at_join.precision[0]), 5),

@@ -17,16 +17,23 @@ def link_file_lines(report: LinkFileReport, out: Path) -> list[str]:
         for name, n in report.without_evidence.items()
         if n
     ]
+    if report.unused:
+        lines.append(f"not used: {', '.join(report.unused)} (use --map, --identifier or --exact)")
+    if report.missing_fields:
+        lines.append(f"the model also compares {', '.join(report.missing_fields)}: none here")
     lines += [
         f"blocking rule '{rule['rule']}': {rule['cut_blocks']:,} blocks too large to compare were "
         f"cut ({rule['cut_pairs']:,} pairs)"
         for rule in report.rules
         if rule["cut_blocks"]
     ]
-    lines.append(
-        f"joined from {report.join_bits:+.1f} bits: precision {report.estimated_precision:.2%}, "
-        f"recall {report.estimated_recall:.2%} (estimates, without labels)"
+    rates = (
+        f"precision {report.estimated_precision:.2%}, recall {report.estimated_recall:.2%} "
+        "(estimates, without labels)"
+        if report.joined_pairs
+        else "nothing reached that"
     )
+    lines.append(f"joined from {report.join_bits:+.1f} bits: {rates}")
     lines.append(
         f"{report.records:,} records, {report.persons:,} persons, {report.compared:,} pairs "
         f"compared; written to {out}"

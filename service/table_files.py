@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,10 +78,32 @@ def _read_csv(path: Path, separator: str = ",") -> pa.Table:
 
 
 def _read_parquet(path: Path) -> pa.Table:
-    texts = [f.name for f in pq.read_schema(path) if pa.types.is_string(f.type)]
-    # Not `read_table`: that brings in the data sets of folders, and pandas with them.
-    with pq.ParquetFile(path, read_dictionary=texts) as file:
+    # Not `read_table`: that brings in the data sets of folders.
+    with pq.ParquetFile(path) as file:
+        names = _kept_by_value(file)
+    with pq.ParquetFile(path, read_dictionary=names) as file:
         return file.read()
+
+
+_CODE_BYTES = 4
+"""Places in a dictionary take no more than this each."""
+_DICTIONARY_BYTES = 2**20
+"""A dictionary that grows beyond this is given up by the writer (a default that few change)."""
+
+
+def _kept_by_value(file: pq.ParquetFile) -> list[str]:
+    """The columns of texts that stand in the file as a dictionary of values and places in it. To
+    read any other one so costs more than to read it plainly."""
+    data = file.metadata
+    size: Counter[str] = Counter()
+    for group in range(data.num_row_groups):
+        for index in range(data.num_columns):
+            column = data.row_group(group).column(index)
+            size[column.path_in_schema] += column.total_uncompressed_size
+    most = _CODE_BYTES * data.num_rows + _DICTIONARY_BYTES * data.num_row_groups
+    return [
+        f.name for f in file.schema_arrow if pa.types.is_string(f.type) and size[f.name] <= most
+    ]
 
 
 def _read_ndjson(path: Path) -> pa.Table:
@@ -140,7 +163,9 @@ def write_table(table: pa.Table, out: Path) -> None:
 
     def write(temporary: Path) -> None:
         if out.suffix.lower() == ".parquet":
-            pq.write_table(table, temporary)
+            # Ids stand once each: a dictionary of them would be given up half-way.
+            names = [name for name in table.column_names if not name.endswith("_id")]
+            pq.write_table(table, temporary, use_dictionary=names)
         else:
             pa_csv.write_csv(table, temporary, pa_csv.WriteOptions(quoting_style="needed"))
 

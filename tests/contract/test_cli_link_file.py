@@ -293,7 +293,11 @@ BAD_LABELS: dict[str, tuple[pd.DataFrame, str]] = {
     "a judgement that is neither": (judged(match=["true", "perhaps Zqx"]), "neither true nor"),
     "a judgement left empty": (judged(match=["true", ""]), "neither true nor"),
     "a record with itself": (judged(right_id=["bL0", "aL1"]), "with itself"),
-}
+    "judged both ways": (
+        judged(left_id=["aL0", "bL0"], right_id=["bL0", "aL0"]), "1 pairs are judged both ways",
+    ),
+    "no pair": (judged(left_id=[], right_id=[], match=[]), "no judged pair"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("labels", "said"), BAD_LABELS.values(), ids=BAD_LABELS)
@@ -445,7 +449,7 @@ REFUSED: dict[str, tuple[Callable[[Path], list[Any]], str]] = {
         lambda f: [f / "good.csv", "--map", "email=Email", "--map", "email=DOB"], "given twice",
     ),
     "not a mapping": (lambda f: [f / "good.csv", "--map", "email"], "expected field=column"),
-    "ids that stand twice": (lambda f: [f / "twice.csv"], "stands twice"),
+    "ids that stand twice": (lambda f: [f / "twice.csv"], "4 ids stand twice"),
     "an id that is empty": (lambda f: [f / "noid.csv"], "an id is empty"),
     "not a model": (lambda f: [f / "good.csv", "--model", f / "good.csv"], "not a model file"),
     "pairs of another ending": (
@@ -493,6 +497,30 @@ def test_the_output_is_never_an_input(tmp_path: Path) -> None:
     ended = link(tmp_path, one, "--out", one)
     assert ended.code == 4
     assert one.read_bytes() == before
+
+
+def test_what_is_not_used_and_what_a_model_misses_is_said(tmp_path: Path) -> None:
+    model = tmp_path / "model.json"
+    model.write_bytes(uk_person().to_json())
+    frame = table(PEOPLE[:4], "a")[["id", "Surname"]].assign(Ward="7", Shelf="2")
+    one = written(tmp_path, "one.csv", frame)
+    said = link(tmp_path, one, "--out", tmp_path / "out.csv", "--model", model).out
+    assert "not used: Ward, Shelf (use --map" in said
+    assert "the model also compares nhs_number, " in said
+    assert "family" not in said.split("the model also compares")[1].split(":")[0]
+    assert "nothing reached that" in said
+    assert "%" not in said
+    trained = link(tmp_path, one, "--out", tmp_path / "out.csv", "--exact", "Ward").out
+    assert "not used: Shelf (use --map" in trained
+    assert "also compares" not in trained
+
+
+def test_an_output_is_asked_for_unless_it_is_a_plan(tmp_path: Path) -> None:
+    one = written(tmp_path, "one.csv", table(PEOPLE[:4], "a"))
+    ended = link(tmp_path, one)
+    assert (ended.code, ended.out) == (4, "")
+    assert "--out FILE" in ended.err
+    assert link(tmp_path, one, "--plan").code == 0
 
 
 def test_a_heading_without_rows_is_no_person(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_texts_as_a_person_would_write_them() -> None:
 
 def test_an_id_that_stands_twice_is_refused_without_its_value() -> None:
     frame = pd.DataFrame({"id": ["Zqx1", "Zqx1"], "surname": ["a", "b"]})
-    with pytest.raises(InputError, match="stands twice") as refused:
+    with pytest.raises(InputError, match="1 ids stand twice") as refused:
         read_columns(frame)
     assert "Zqx" not in str(refused.value)
 
@@ -195,3 +195,17 @@ def test_must_links_are_two_arrays_of_rows(wrong: object) -> None:
         link(frame, must_links=wrong)
     joined = link(frame, must_links=(np.array([0]), np.array([1])))
     assert joined.persons == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"model": "model.json"}, "model is a linkage.Model"),
+        ({"prior": b"{}"}, "prior is a linkage.Model"),
+        ({"join_bits": "8"}, "a number of bits"),
+    ],
+)
+def test_options_of_another_type_are_told(options: dict[str, object], said: str) -> None:
+    frame = pd.DataFrame({"id": ["1", "2"], "surname": ["Hall", "Hale"]})
+    with pytest.raises(InputError, match=said):
+        link(frame, **options)

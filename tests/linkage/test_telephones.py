@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat as Form
 
+from linkage import telephones
 from linkage.telephones import telephone
 
 TABLE = [
@@ -118,6 +119,13 @@ def test_dialled_signs_are_read_as_the_library_reads_them(sent: str) -> None:
         return
     if found and phonenumbers.is_valid_number(number):
         assert found == phonenumbers.format_number(number, Form.E164)[1:]
+
+
+@settings(deadline=None)
+@given(st.text("123456789", min_size=1, max_size=1), st.text("0123456789", max_size=18))
+def test_dialled_numbers_of_any_length_are_read_as_one_by_one(first: str, rest: str) -> None:
+    sent = pa.array(["0" + first + rest])
+    assert telephone(sent).equals(telephones._evidence(telephones._one_by_one(sent, "GB")))
 
 
 @settings(deadline=None)
