@@ -6,6 +6,8 @@ Rules:
 - A block over the cap is cut as a whole: an explained loss, counted in `RuleReport`.
 - Memory is bounded by the chunk, not by the number of pairs.
 - A key may hold several values per record (telephones): agreeing on any of them proposes the pair.
+- Where only some rows are dirty, the pairs are those of a dirty row with any other, and cost
+  follows them. A block that crossed its cap since the last time, either way, is told (`crossed`).
 
 A key is written `column` (its current value), `column.part` (a part of it: `birth_date.year`),
 `column[2]` (any of its first two values), `one~other` (two values, whichever way round) or `*`
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from linkage.columns import Features, distinct
+from linkage.columns import Features, Rowwise, Versions, distinct
 from linkage.model import Rule
 from schemas.errors import InvalidValue
 
@@ -55,8 +57,11 @@ def blocked_columns(rule: Rule) -> frozenset[str]:
     return frozenset([*named, *(near for name in named for near in _NEAR.get(name, ()))])
 
 
-def _key_values(features: Features, key: str) -> Keys:
-    """(slots, n) values of a key, -1 for none."""
+def key_values(features: Features, key: str) -> Keys:
+    """(slots, n) values of a key, -1 for none.
+
+    Of two values, whichever way round, the lower counts in steps of one more than the highest.
+    """
     if key == ALL:
         return np.zeros((1, len(features)), np.int64)
     one, *two = key_columns(key)
@@ -96,37 +101,124 @@ class Piece:
     pairs: int
 
 
-class Blocker:
-    """One rule's blocks over all records, ready to be expanded and to be asked.
+@dataclass(frozen=True)
+class Blocks:
+    """One rule's blocks of two members or more that are not cut, one after the other.
 
     Attributes:
-        groups: (slots, n) number of the block that each of a record's keys stands in; -1 for none,
-            for a block of one and for one that was cut.
-        proposed: how many pairs there are (several slots may propose one pair twice).
+        shape: slots and n.
+        members: slot * n + row of each member, by block, then in their own order.
+        sizes: of the blocks.
+        crossed: rows of the records in blocks that are cut now and were not before, or the other
+            way round.
     """
 
-    def __init__(self, features: Features, rule: Rule) -> None:
-        self.rule = rule
+    shape: tuple[int, int]
+    members: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    cut_blocks: int
+    cut_pairs: int
+    crossed: npt.NDArray[np.int64]
+
+    @staticmethod
+    def of(features: Features, rule: Rule, versions: Versions | None = None) -> Blocks:
+        """The blocks of records as they are now; without `versions` all rows are."""
         if not rule.keys:
             raise InvalidValue(f"blocking rule '{rule.name}' has no key")
-        columns = [_key_values(features, key) for key in rule.keys]
+        columns = [key_values(features, key) for key in rule.keys]
         if sum("[" in key for key in rule.keys) > 1:
             raise InvalidValue(f"blocking rule '{rule.name}': two of its keys hold several values")
         keys = _joined(columns)
         slots, n = keys.shape
         order, sizes = _sorted_groups(keys.reshape(-1))
+        crossed = np.zeros(0, np.int64)
+        if versions is not None and len(order):
+            order, sizes, crossed = _counted_now(order, sizes, n, rule.cap, versions)
         cut = sizes > rule.cap
-        self.cut_blocks = int(cut.sum())
-        self.cut_pairs = int((sizes[cut] * (sizes[cut] - 1) // 2).sum())
         live = (sizes > 1) & ~cut
-        members = order[np.repeat(live, sizes)]
-        kept = sizes[live]
+        return Blocks(
+            (slots, n),
+            order[np.repeat(live, sizes)],
+            sizes[live],
+            cut_blocks=int(cut.sum()),
+            cut_pairs=int((sizes[cut] * (sizes[cut] - 1) // 2).sum()),
+            crossed=crossed,
+        )
+
+    def dirty_first(
+        self, dirty: npt.NDArray[np.bool_]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Members and sizes of the blocks that hold a dirty row, dirty members first, and which
+        members are dirty."""
+        n = max(self.shape[1], 1)
+        of_member = dirty[self.members % n]
+        if not of_member.any():
+            return self.members[:0], self.sizes[:0], of_member[:0]
+        starts = np.cumsum(self.sizes) - self.sizes
+        held = np.logical_or.reduceat(of_member, starts)
+        inside = np.repeat(held, self.sizes)
+        members, sizes, of_member = self.members[inside], self.sizes[held], of_member[inside]
+        block = np.repeat(np.arange(len(sizes)), sizes)
+        order = np.argsort(block * 2 + ~of_member, kind="stable")
+        return members[order], sizes, of_member[order]
+
+
+def _counted_now(
+    order: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.int64],
+    n: int,
+    cap: int,
+    versions: Versions,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Places and sizes as from `_sorted_groups`, of records as they are now alone, and the rows in
+    groups that crossed the cap."""
+    rows = order % n
+    now = versions.now[rows]
+    starts = np.cumsum(sizes) - sizes
+    sizes_now = np.add.reduceat(now, starts, dtype=np.int64)
+    before = np.add.reduceat(versions.before[rows], starts, dtype=np.int64)
+    crossed = np.repeat((sizes_now > cap) != (before > cap), sizes) & now
+    return order[now], sizes_now[sizes_now > 0], np.unique(rows[crossed])
+
+
+class Blocker:
+    """One rule's blocks over all records, ready to be expanded and to be asked.
+
+    Attributes:
+        groups: (slots, n) number of the block that each of a record's keys stands in; -1 for none,
+            for a block of one, for one that was cut and for one without a dirty row.
+        members: rows of the blocks' members, one block after the other.
+        proposed: how many pairs there are (several slots may propose one pair twice).
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        rule: Rule,
+        *,
+        blocks: Blocks | None = None,
+        dirty: npt.NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Args:
+        blocks: the rule's, where they are at hand.
+        dirty: (n,) rows of which the pairs are wanted; None wants all.
+        """
+        self.rule = rule
+        blocks = Blocks.of(features, rule) if blocks is None else blocks
+        self.cut_blocks, self.cut_pairs = blocks.cut_blocks, blocks.cut_pairs
+        slots, n = blocks.shape
+        members, kept = blocks.members, blocks.sizes
+        if dirty is not None:
+            members, kept, first = blocks.dirty_first(dirty)
         groups = np.full(slots * n, -1, np.int32)
         groups[members] = np.repeat(np.arange(len(kept), dtype=np.int32), kept)
         self.groups = groups.reshape(slots, n)
-        self._members = (members % max(n, 1)).astype(np.int32)
+        self.members = (members % max(n, 1)).astype(np.int32)
         self._slots = (members // max(n, 1)).astype(np.int8) if slots > 1 else None
         self._ends: npt.NDArray[np.int64] = np.repeat(np.cumsum(kept), kept).astype(np.int64)
+        if dirty is not None:
+            # A clean member has no pairs of its own: the dirty ones before it have them.
+            self._ends = np.where(first, self._ends, np.arange(1, len(members) + 1))
         self._total: npt.NDArray[np.int64] = np.cumsum(self._ends - np.arange(len(members)) - 1)
         self.proposed = int(self._total[-1]) if len(members) else 0
 
@@ -179,7 +271,7 @@ class Blocker:
 
     def _pairs(self, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Pairs:
         """The pairs that stand at two places each, but those met before in other slots."""
-        a, b = self._members.take(first), self._members.take(second)
+        a, b = self.members.take(first), self.members.take(second)
         low, high = np.minimum(a, b), np.maximum(a, b)
         if self._slots is None:
             return low, high
@@ -236,16 +328,48 @@ def _joined(columns: Sequence[Keys]) -> Keys:
     return out
 
 
-def candidate_pairs(blockers: Sequence[Blocker], piece: Piece) -> Pairs:
-    """The pairs of a piece that no earlier rule proposes."""
-    left, right = blockers[piece.rule].expand(piece.begin, piece.end)
-    met = np.zeros(len(left), bool)
-    one, two = left.astype(np.intp), right.astype(np.intp)
-    for earlier in blockers[: piece.rule]:
-        if earlier.proposed:
-            met |= earlier.agrees(one, two)
-    keep = np.flatnonzero(~met)
-    return left.take(keep), right.take(keep)
+_FEW = 0.3
+
+
+class Proposals:
+    """What the rules propose together: each pair is credited to the first that proposes it."""
+
+    def __init__(self, blockers: Sequence[Blocker]) -> None:
+        self.blockers = blockers
+        live = [blocker for blocker in blockers if blocker.proposed]
+        self._slots = [len(b.groups) if b.proposed else 0 for b in blockers]
+        self._ends = np.cumsum(self._slots).tolist()
+        groups = [slot for blocker in live for slot in blocker.groups]
+        held = np.zeros(len(groups[0]) if groups else 0, bool)
+        for blocker in live:
+            held[blocker.members] = True
+        rows = np.flatnonzero(held)
+        # Where few rows stand in blocks at all (a nightly increment), only those are kept.
+        self._number = None
+        if len(rows) < _FEW * len(held):
+            self._number = np.cumsum(held) - 1
+            groups = [slot[rows] for slot in groups]
+        self._groups = Rowwise(groups)
+
+    def new(self, rule: int, left: Rows, right: Rows) -> npt.NDArray[np.bool_]:
+        """Whether no rule before this one proposes the pairs."""
+        met = np.zeros(len(left), bool)
+        if any(self._slots[:rule]):
+            places = (
+                (left, right) if self._number is None else (self._number[left], self._number[right])
+            )
+            one, two = (self._groups.take(side.astype(np.intp)) for side in places)
+            for end, slots in zip(self._ends[:rule], self._slots, strict=False):
+                for a in one[end - slots : end]:
+                    for b in two[end - slots : end]:
+                        met |= (a >= 0) & (a == b)
+        return ~met
+
+    def pairs(self, piece: Piece) -> Pairs:
+        """The pairs of a piece that are credited to its rule."""
+        left, right = self.blockers[piece.rule].expand(piece.begin, piece.end)
+        keep = np.flatnonzero(self.new(piece.rule, left, right))
+        return left.take(keep), right.take(keep)
 
 
 def pieces(blockers: Sequence[Blocker], chunk: int) -> Iterator[Piece]:

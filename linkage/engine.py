@@ -17,20 +17,30 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linkage.blocking import Blocker, Piece, RuleReport, candidate_pairs, pieces
+from linkage.blocking import Blocker, Piece, Proposals, RuleReport, pieces
 from linkage.cluster import Clusters, cluster
-from linkage.columns import Features
-from linkage.comparators import Rows
+from linkage.columns import Features, order_of
+from linkage.comparators import Bools, Rows
 from linkage.compare import Levels
 from linkage.features import build_features
-from linkage.guards import GUARDS, forbidden
+from linkage.guards import (
+    GUARDS,
+    NO_PAIRS,
+    SETTLED_BY_DECLARATION,
+    SETTLED_BY_PERSON,
+    PairKeys,
+    among,
+    forbidden,
+    pair_keys,
+)
 from linkage.model import Model
-from linkage.score import Bits, Scorer
+from linkage.score import Bits, Scored, Scorer
 
 CHUNK = 250_000
 """Pairs scored at a time: enough that threads seldom wait for one another."""
@@ -48,6 +58,19 @@ class Edges:
     right: Rows
     bits: Bits
     guard: Levels
+
+    def taken(self, which: Bools) -> Edges:
+        """Those that are flagged."""
+        return Edges(self.left[which], self.right[which], self.bits[which], self.guard[which])
+
+    def joined(self, more: Edges) -> Edges:
+        """These and more, one after the other."""
+        return Edges(
+            np.concatenate([self.left, more.left]),
+            np.concatenate([self.right, more.right]),
+            np.concatenate([self.bits, more.bits]),
+            np.concatenate([self.guard, more.guard]),
+        )
 
 
 @dataclass(frozen=True)
@@ -136,12 +159,46 @@ def link_features(
             when their pairs are compared.
     """
     scorer = Scorer(features, model)
+    scorer.comparer.prepare(threads)
     blockers = block(features, model, threads) if blockers is None else blockers
+    floor = min(review_bits, join_bits)
+    edges, rules = compared_blocks(
+        scorer, blockers, floor, threads=threads, chunk=chunk, progress=progress
+    )
+    linked = joining(scorer, edges, join_bits, merged=_declared(features, must_links))
+    clusters = cluster(len(features), linked.left, linked.right, linked.bits, linked.guard, scorer)
+    return Partition(
+        label=_labels(features, clusters),
+        edges=_edge_table(features, edges),
+        tasks=_tasks(features, edges, clusters, join_bits),
+        rules=rules,
+        compared=sum(rule.credited for rule in rules),
+        histogram=histogram(edges.bits),
+        stats={"components_over_two": clusters.components, "contested": clusters.disputed},
+    )
+
+
+class PairScorer(Protocol):
+    """Scores any pairs of rows: which of them reach the floor, and with what."""
+
+    def score(self, left: Rows, right: Rows, floor: float) -> Scored: ...
+
+
+def compared_blocks(
+    scorer: PairScorer,
+    blockers: list[Blocker],
+    floor: float,
+    *,
+    threads: int | None = None,
+    chunk: int = CHUNK,
+    progress: Progress | None = None,
+) -> tuple[Edges, tuple[RuleReport, ...]]:
+    """All pairs of the blocks that reach the floor (bits), sorted, and what each rule did. The
+    blockers are let go."""
     credited = np.zeros(len(blockers), np.int64)
     kept: list[Edges] = []
     total = sum(b.proposed for b in blockers)
     done = 0
-    floor = min(review_bits, join_bits)
     for piece, compared, edges in _scored(scorer, blockers, floor, threads, chunk):
         credited[piece.rule] += compared
         done += piece.pairs
@@ -153,19 +210,14 @@ def link_features(
         for i, b in enumerate(blockers)
     )
     blockers.clear()
-    edges = _gathered(kept)
-    linked = _with_must_links(scorer, edges, join_bits, must_links)
-    clusters = cluster(len(features), linked.left, linked.right, linked.bits, linked.guard, scorer)
-    counts = np.bincount(np.digitize(edges.bits, _BINS), minlength=len(_BINS) + 1)
-    return Partition(
-        label=_labels(features, clusters),
-        edges=_edge_table(features, edges),
-        tasks=_tasks(features, edges, clusters, join_bits),
-        rules=reports,
-        compared=int(credited.sum()),
-        histogram=(_BINS, counts),
-        stats={"components_over_two": clusters.components, "contested": clusters.disputed},
-    )
+    return _gathered(kept), reports
+
+
+def histogram(bits: Bits) -> tuple[Bits, npt.NDArray[np.int64]]:
+    """Edges of bins in bits, and how many of the bits lie below the first, between two, above the
+    last."""
+    place = np.clip(np.floor(bits) - _BINS[0] + 1, 0, len(_BINS)).astype(np.int64)
+    return _BINS, np.bincount(place, minlength=len(_BINS) + 1)
 
 
 def block(features: Features, model: Model, threads: int | None = None) -> list[Blocker]:
@@ -175,7 +227,7 @@ def block(features: Features, model: Model, threads: int | None = None) -> list[
 
 
 def _scored(
-    scorer: Scorer, blockers: list[Blocker], floor: float, threads: int | None, chunk: int
+    scorer: PairScorer, blockers: list[Blocker], floor: float, threads: int | None, chunk: int
 ) -> Iterator[tuple[Piece, int, Edges]]:
     """Pieces of pairs, scored on several threads: how many were compared, what reached the floor.
 
@@ -183,11 +235,12 @@ def _scored(
     """
 
     def work(piece: Piece) -> tuple[Piece, int, Edges]:
-        left, right = candidate_pairs(blockers, piece)
+        left, right = proposals.pairs(piece)
         scored = scorer.score(left, right, floor)
         left_kept, right_kept = left.take(scored.keep), right.take(scored.keep)
         return piece, len(left), Edges(left_kept, right_kept, scored.bits, scored.guard)
 
+    proposals = Proposals(blockers)
     workers = threads or os.cpu_count() or 1
     waiting: deque[Future[tuple[Piece, int, Edges]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
@@ -206,7 +259,7 @@ def _gathered(kept: list[Edges]) -> Edges:
         return Edges(empty, empty, np.zeros(0), np.zeros(0, np.uint8))
     left = np.concatenate([e.left for e in kept])
     right = np.concatenate([e.right for e in kept])
-    order = np.argsort(left.astype(np.int64) << 32 | right)
+    order = order_of(left.astype(np.int64) * (int(right.max(initial=0)) + 1) + right)
     return Edges(
         left[order],
         right[order],
@@ -215,34 +268,54 @@ def _gathered(kept: list[Edges]) -> Edges:
     )
 
 
-def _with_must_links(
-    scorer: Scorer, edges: Edges, join_bits: float, must_links: MustLinks | None
-) -> Edges:
-    """The edges that join, and the declared ones with infinite weight."""
-    features = scorer.features
-    join = edges.bits >= join_bits
-    left, right = edges.left[join], edges.right[join]
-    bits, guard = edges.bits[join], edges.guard[join]
+def _declared(features: Features, must_links: MustLinks | None) -> PairKeys:
+    """Pairs of input rows as pairs of the features' rows; a row with itself says nothing."""
     if must_links is None or not len(must_links[0]):
-        return Edges(left, right, bits, guard)
+        return NO_PAIRS
     place = np.empty(len(features), np.int32)
     place[features.row] = np.arange(len(features), dtype=np.int32)
     one, two = place[must_links[0]], place[must_links[1]]
-    n = len(features)
-    declared = np.unique(np.minimum(one, two).astype(np.int64) * n + np.maximum(one, two))
-    declared = declared[declared // n != declared % n]
-    low, high = (declared // n).astype(np.int32), (declared % n).astype(np.int32)
+    other = one != two
+    return np.unique(pair_keys(one[other], two[other]))
+
+
+def joining(
+    scorer: Scorer,
+    edges: Edges,
+    join_bits: float,
+    *,
+    merged: PairKeys = NO_PAIRS,
+    same: PairKeys = NO_PAIRS,
+) -> Edges:
+    """The edges that join, and the declared ones with infinite weight: those that the records' own
+    source merged, and those that people decided to be the same."""
+    join = edges.bits >= join_bits
+    left, right = edges.left[join], edges.right[join]
+    bits, guard = edges.bits[join], edges.guard[join]
+    merged = merged[~among(merged, same)]
+    declared = np.concatenate([merged, same])
+    if not len(declared):
+        return Edges(left, right, bits, guard)
     # A declared pair stands once, however it also scored.
-    keep = ~np.isin(left.astype(np.int64) * n + right, declared)
-    left, right, bits, guard = left[keep], right[keep], bits[keep], guard[keep]
+    keep = ~among(pair_keys(left, right), np.sort(declared))
+    low, high = (declared >> 32).astype(np.int32), (declared & 0xFFFFFFFF).astype(np.int32)
     levels = scorer.levels(low, high)
+    begin = len(merged)
+    guards = [
+        forbidden(
+            scorer.features, scorer.model, low[of], high[of], levels[:, of],
+            settled=settled, apart=scorer.apart,
+        )
+        for of, settled in (
+            (slice(0, begin), SETTLED_BY_DECLARATION),
+            (slice(begin, None), SETTLED_BY_PERSON),
+        )
+    ]  # fmt: skip
     return Edges(
-        np.concatenate([left, low]),
-        np.concatenate([right, high]),
-        np.concatenate([bits, np.full(len(low), np.inf)]),
-        np.concatenate(
-            [guard, forbidden(features, scorer.model, low, high, levels, declared=True)]
-        ),
+        np.concatenate([left[keep], low]),
+        np.concatenate([right[keep], high]),
+        np.concatenate([bits[keep], np.full(len(low), np.inf)]),
+        np.concatenate([guard[keep], *guards]),
     )
 
 
@@ -254,13 +327,13 @@ def _labels(features: Features, clusters: Clusters) -> npt.NDArray[np.int64]:
 
 def _edge_table(features: Features, edges: Edges) -> pa.Table:
     one, two = features.row[edges.left], features.row[edges.right]
-    codes = np.array([None, *(g.code for g in GUARDS)], dtype=object)
+    codes = pa.array([None, *(g.code for g in GUARDS)], pa.string())
     return pa.table(
         {
             "left": np.minimum(one, two),
             "right": np.maximum(one, two),
             "bits": edges.bits,
-            "guard": pa.array(codes[edges.guard], pa.string()),
+            "guard": codes.take(pa.array(edges.guard)),
         }
     )
 
@@ -269,7 +342,8 @@ def _tasks(features: Features, edges: Edges, clusters: Clusters, join_bits: floa
     """Pairs in the review band that ended apart, and joins that were refused."""
     left, right, bits, guard = clusters.contested
     apart = clusters.label[edges.left] != clusters.label[edges.right]
-    band = apart & (edges.bits < join_bits) & (edges.guard == 0)
+    asked = among(pair_keys(edges.left, edges.right), np.unique(pair_keys(left, right)))
+    band = apart & (edges.bits < join_bits) & (edges.guard == 0) & ~asked
     parts = [
         _edge_table(features, Edges(left, right, bits, guard)).append_column(
             "reason", pa.array(np.where(guard > 0, "forbidden", "contested"))

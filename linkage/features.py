@@ -6,7 +6,8 @@ Rules:
 - Rows are put in founder order (a stable key, unique per record): nothing downstream depends on the
   order in which records arrived.
 - A telephone, e-mail address or identifier borne by very many records (a care home, a hostel, a
-  placeholder) carries no evidence.
+  placeholder) carries no evidence. Where a table holds records as they are and as they were, each
+  is read in its own crowd: a row whose values became a crowd's, or ceased to be, stands twice.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linkage import standardise as std
-from linkage.columns import Codes, Column, Features, Values, encode
+from linkage.columns import Codes, Column, Features, Values, Versions, by_code, encode
 from linkage.model import ColumnSpec
 from linkage.telephones import telephone
 from schemas.errors import InvalidValue
@@ -31,6 +32,8 @@ IDENTIFIERS = 6
 """How many further identifiers of a record are compared."""
 CROWD = 24
 """A contact point borne by more records than this is a crowd's, not a person's."""
+NO_DATES = (19000101, 18000101)
+"""Dates, as yyyymmdd, that stand for none."""
 SETS = 8
 """How many values of a declared set column are compared."""
 
@@ -66,6 +69,7 @@ def build_features(
     keeps_apart: Collection[str] = (),
     accept_test_numbers: bool = False,
     extra: Sequence[ColumnSpec] = (),
+    versions: Versions | None = None,
 ) -> Features:
     """Features of every record of a table.
 
@@ -75,9 +79,44 @@ def build_features(
         keeps_apart: sources that hold their own records to be different people.
         accept_test_numbers: NHS numbers of the reserved 999 range count as evidence.
         extra: further columns of the table and how to read them.
+        versions: which rows are records as they are now, as they were, or both; the rows are then
+            in their order already, and after them stand once more those that were both and changed
+            with a crowd: first as they are now, at the end as they were.
     """
-    row, table = _in_founder_order(table)
-    jobs: dict[str, Callable[[], Column]] = {
+    row, table = in_founder_order(table) if versions is None else (np.arange(len(table)), table)
+    crowds = Crowds(versions)
+    jobs = column_jobs(table, crowds, accept_test_numbers, extra)
+    # Arrow's kernels let other threads run: two columns are read side by side.
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        names = pool.submit(name_columns, table)
+        found = {name: pool.submit(job) for name, job in jobs.items()}
+        columns = {**names.result(), **{name: job.result() for name, job in found.items()}}
+    sources, source_names = encode(_column(table, "source"))
+    apart = np.array([s in keeps_apart for s in source_names.to_pylist()] or [False])
+    columns["source"] = Column(sources[None, :], Values(source_names))
+    columns["source"].values.set_part("apart", apart.astype(np.int64))
+    verified = pc.fill_null(pc.equal(_column(table, "nhs_status"), "01"), False)
+    twice = crowds.changed
+    if len(twice):
+        columns = {name: crowds.appended(name, column) for name, column in columns.items()}
+        row, sources = np.append(row, row[twice]), np.append(sources, sources[twice])
+        verified = pa.concat_arrays([verified, verified.take(pa.array(twice))])
+    return Features(
+        row=row,
+        columns={name: column for name, column in columns.items() if not column.empty},
+        apart=apart[sources] if len(row) else np.zeros(0, bool),
+        verified=verified.to_numpy(zero_copy_only=False) & (columns["nhs_number"].codes[0] >= 0),
+    )
+
+
+def column_jobs(
+    table: pa.Table,
+    crowds: Crowds,
+    accept_test_numbers: bool,
+    extra: Sequence[ColumnSpec],
+) -> dict[str, Callable[[], Column]]:
+    """How each column of features but the names' and the source is read from a table."""
+    return {
         "nhs_number": lambda: _plain(
             table, "nhs_number", partial(_nhs_numbers, accept_test_numbers)
         ),
@@ -87,31 +126,18 @@ def build_features(
         "practice": lambda: _plain(table, "gp_practice", _practices),
         "address": lambda: _slots(table, "address", 2, std.address, std.street),
         "postcode": lambda: _slots(table, "postcode", 2, std.postcode),
-        "phone": lambda: _without_crowds(_slots(table, "phone", 2, telephone)),
+        "phone": lambda: crowds.without("phone", _slots(table, "phone", 2, telephone)),
         "uprn": lambda: _slots(table, "uprn", 2, std.uprn),
-        "email": lambda: _without_crowds(_slots(table, "email", 1, std.email)),
-        "identifier": lambda: _without_crowds(_slots(table, "identifier", IDENTIFIERS)),
+        "email": lambda: crowds.without("email", _slots(table, "email", 1, std.email)),
+        "identifier": lambda: crowds.without(
+            "identifier", _slots(table, "identifier", IDENTIFIERS)
+        ),
         **{spec.name: partial(_declared, table, spec) for spec in extra},
     }
-    # Arrow's kernels let other threads run: two columns are read side by side.
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        names = pool.submit(_names, table)
-        found = {name: pool.submit(job) for name, job in jobs.items()}
-        columns = {**names.result(), **{name: job.result() for name, job in found.items()}}
-    sources, source_names = encode(_column(table, "source"))
-    apart = np.array([s in keeps_apart for s in source_names.to_pylist()] or [False])
-    columns["source"] = Column(sources[None, :], Values(source_names))
-    columns["source"].values.set_part("apart", apart.astype(np.int64))
-    verified = pc.fill_null(pc.equal(_column(table, "nhs_status"), "01"), False)
-    return Features(
-        row=row,
-        columns={name: column for name, column in columns.items() if not column.empty},
-        apart=apart[sources] if len(row) else np.zeros(0, bool),
-        verified=verified.to_numpy(zero_copy_only=False) & (columns["nhs_number"].codes[0] >= 0),
-    )
 
 
-def _in_founder_order(table: pa.Table) -> tuple[npt.NDArray[np.int64], pa.Table]:
+def in_founder_order(table: pa.Table) -> tuple[npt.NDArray[np.int64], pa.Table]:
+    """A table's rows in the order of its column `founder`: their positions, and the table."""
     founders = table["founder"].combine_chunks()
     ascending = pc.all(pc.less_equal(founders[:-1], founders[1:])).as_py() is not False
     if ascending:
@@ -151,7 +177,7 @@ def _dates(array: pa.Array) -> Column:
     text = pc.replace_substring(texts, pattern="-", replacement="")
     text = pc.if_else(pc.match_substring_regex(text, r"^\d{4}(?:\d{2}){0,2}$"), text, None)
     numbers = pc.cast(pc.utf8_rpad(text, width=8, padding="0"), pa.int32())
-    placeholder = pc.is_in(numbers, value_set=pa.array([19000101, 18000101], pa.int32()))
+    placeholder = pc.is_in(numbers, value_set=pa.array(NO_DATES, pa.int32()))
     codes, values = _recode(pc.if_else(placeholder, None, numbers), codes)
     return Column(codes[None, :], Values(values))
 
@@ -168,9 +194,8 @@ def _declared(table: pa.Table, spec: ColumnSpec) -> Column:
 def _recode(array: pa.Array, codes: Codes) -> tuple[Codes, pa.Array]:
     """Codes of `array[codes]`, where `array` holds one value per old code and equal ones merge."""
     new, values = encode(array)
-    if not len(new):
-        return np.full_like(codes, -1), values
-    return np.where(codes >= 0, new[np.maximum(codes, 0)], -1).astype(np.int32), values
+    # As many values as before: each is its old self.
+    return (codes if len(new) == len(values) else by_code(new, codes)), values
 
 
 def _slot(lists: pa.Array, index: int) -> pa.Array:
@@ -208,19 +233,24 @@ def _values_by_slot(table: pa.Table, name: str, count: int) -> list[pa.Array]:
 
 def _compacted(matrix: Codes) -> Codes:
     """(slots, n) codes with repeats made missing and what is left moved to the front."""
-    matrix = matrix.copy()
-    for later in range(1, len(matrix)):
+    several = np.flatnonzero((matrix[1:] >= 0).any(axis=0))
+    if not len(several):
+        return matrix
+    rows = matrix[:, several]
+    for later in range(1, len(rows)):
         for earlier in range(later):
-            matrix[later][matrix[later] == matrix[earlier]] = -1
-    for _ in range(len(matrix) - 1):
-        for slot in range(len(matrix) - 1):
-            gap = (matrix[slot] < 0) & (matrix[slot + 1] >= 0)
-            matrix[slot][gap] = matrix[slot + 1][gap]
-            matrix[slot + 1][gap] = -1
+            rows[later][rows[later] == rows[earlier]] = -1
+    for _ in range(len(rows) - 1):
+        for slot in range(len(rows) - 1):
+            gap = (rows[slot] < 0) & (rows[slot + 1] >= 0)
+            rows[slot][gap] = rows[slot + 1][gap]
+            rows[slot + 1][gap] = -1
+    matrix = matrix.copy()
+    matrix[:, several] = rows
     return matrix
 
 
-def _names(table: pa.Table) -> dict[str, Column]:
+def name_columns(table: pa.Table) -> dict[str, Column]:
     """`given` (current, other), `middle`, `family` (current, previous, parts of hyphenated ones),
     over one dictionary, from the parallel lists of given and family names."""
     given = _name_slots(table, "given", 2)
@@ -281,9 +311,8 @@ def _one_dictionary(
     out: dict[str, Codes] = {}
     start = 0
     for key, (codes, part) in parts.items():
-        block = shared[start : start + len(part)]
+        out[key] = by_code(shared[start : start + len(part)], codes)
         start += len(part)
-        out[key] = np.where(codes >= 0, block[np.maximum(codes, 0)], -1).astype(np.int32)
     return out, Values(values)
 
 
@@ -344,10 +373,46 @@ def _sexes(array: pa.Array) -> pa.Array:
     return pc.if_else(known, array, pa.scalar(None, pa.string()))
 
 
-def _without_crowds(column: Column) -> Column:
-    """The column with values borne by more than `CROWD` records made missing."""
+class Crowds:
+    """Makes missing the values that more than `CROWD` records bear; and remembers the rows that
+    stand for records as they are and as they were, where that is no longer the same."""
+
+    def __init__(self, versions: Versions | None) -> None:
+        self._versions = versions
+        self._former: dict[str, Codes] = {}
+        self._changed: dict[str, npt.NDArray[np.int64]] = {}
+
+    def without(self, name: str, column: Column) -> Column:
+        """The column without crowds: each row's among the records of its time."""
+        if self._versions is None:
+            return _without_crowds(column, slice(None))
+        now = _without_crowds(column, self._versions.now)
+        before = _without_crowds(column, self._versions.before)
+        differ = (now.codes != before.codes).any(axis=0)
+        if differ.any():
+            self._former[name] = before.codes
+            both = self._versions.now & self._versions.before
+            self._changed[name] = np.flatnonzero(differ & both)
+        codes = np.where(self._versions.now, now.codes, before.codes)
+        return Column(codes, column.values)
+
+    @property
+    def changed(self) -> npt.NDArray[np.int64]:
+        """Rows that stand for both and changed, ascending."""
+        found = list(self._changed.values())
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+    def appended(self, name: str, column: Column) -> Column:
+        """The column with the changed rows as they were at its end."""
+        former = self._former.get(name, column.codes)[:, self.changed]
+        return Column(np.concatenate([column.codes, former], axis=1), column.values)
+
+
+def _without_crowds(column: Column, counted: npt.NDArray[np.bool_] | slice) -> Column:
+    """The column with values borne by more than `CROWD` of the rows counted made missing."""
     codes = column.codes
-    counts = np.bincount(codes[codes >= 0], minlength=1)
+    among = codes[:, counted]
+    counts = np.bincount(among[among >= 0], minlength=len(column.values) + 1)
     crowd = (codes >= 0) & (counts > CROWD)[np.maximum(codes, 0)]
     if not crowd.any():
         return column

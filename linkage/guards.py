@@ -3,11 +3,14 @@
 A guard looks at the levels and features of a pair and answers "never join these two without a
 person's decision". The forbidden pairs hold inside clusters too: no chain of joins brings them
 together (linkage/cluster.py).
+
+What people decided outranks the rest: two that somebody decided to be two stay apart under any
+model, and a decision that two are one settles every other guard of that pair.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,14 +22,37 @@ from linkage.compare import Levels
 from linkage.model import Model
 from schemas.errors import InvalidValue
 
+PairKeys = npt.NDArray[np.int64]
+"""Pairs of rows as integers, the lower row in the upper half; ascending, each once."""
+NO_PAIRS: PairKeys = np.zeros(0, np.int64)
+
+
+def pair_keys(left: npt.NDArray[np.integer], right: npt.NDArray[np.integer]) -> PairKeys:
+    """Each pair as one integer, whichever way round; in the order given."""
+    low, high = np.minimum(left, right), np.maximum(left, right)
+    return np.asarray(low.astype(np.int64) << 32 | high.astype(np.int64))
+
+
+def among(keys: PairKeys, known: PairKeys) -> Bools:
+    """Which of the keys are among those known (ascending)."""
+    if not len(known):
+        return np.zeros(len(keys), bool)
+    return np.asarray(known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys)
+
 
 class _Pairs:
-    """The pairs at hand, with their levels by name."""
+    """The pairs at hand, with their levels by name; `apart` those that people decided apart."""
 
     def __init__(
-        self, features: Features, model: Model, left: Rows, right: Rows, levels: Levels
+        self,
+        features: Features,
+        model: Model,
+        left: Rows,
+        right: Rows,
+        levels: Levels,
+        apart: PairKeys,
     ) -> None:
-        self.f, self.left, self.right = features, left, right
+        self.f, self.left, self.right, self.apart = features, left, right, apart
         self._rows = {field.name: row for row, field in enumerate(model.fields)}
         self._model, self._levels = model, levels
 
@@ -57,6 +83,12 @@ class _Pairs:
         """Years between the births; 0 where one is unknown."""
         a, b = self.dates("birth_date")
         return np.where((a > 0) & (b > 0), np.abs(a // 10_000 - b // 10_000), 0)
+
+
+def _decided_apart(p: _Pairs) -> Bools:
+    if not len(p.apart):
+        return np.zeros(len(p.left), bool)
+    return among(pair_keys(p.left, p.right), p.apart)
 
 
 def _verified_numbers_differ(p: _Pairs) -> Bools:
@@ -123,7 +155,10 @@ class Guard:
     forbids: Callable[[_Pairs], Bools]
 
 
+DECIDED_APART = "decided_apart"
+"""The guard that no model can leave out."""
 GUARDS: tuple[Guard, ...] = (
+    Guard(DECIDED_APART, "a person decided that they are two", _decided_apart),
     Guard(
         "verified_numbers_differ",
         "both NHS numbers were traced, and they differ",
@@ -173,6 +208,8 @@ def check_guards(model: Model) -> None:
 
 SETTLED_BY_DECLARATION = frozenset({"source_holds_apart", "nothing_but_forename"})
 """Guards that do not hold where the pair's own source declares that the two are one."""
+SETTLED_BY_PERSON = frozenset(guard.code for guard in GUARDS) - {DECIDED_APART}
+"""Guards that do not hold where a person decided that the two are one."""
 
 
 def forbidden(
@@ -182,17 +219,19 @@ def forbidden(
     right: Rows,
     levels: Levels,
     *,
-    declared: bool = False,
+    settled: Collection[str] = (),
+    apart: PairKeys = NO_PAIRS,
 ) -> Levels:
     """For each pair 0, or 1 + index of the first of the model's guards in `GUARDS` that forbids it.
 
     Args:
-        declared: the pairs' own source says that they are one, so it does not hold them apart.
+        settled: codes of guards that do not hold, because somebody declared the pairs to be one.
+        apart: pairs of rows that a person decided to be two.
     """
-    pairs = _Pairs(features, model, left, right, levels)
+    pairs = _Pairs(features, model, left, right, levels, apart)
+    held = {DECIDED_APART, *model.guards} - set(settled)
     out = np.zeros(len(left), np.uint8)
     for index in range(len(GUARDS) - 1, -1, -1):
-        code = GUARDS[index].code
-        if code in model.guards and not (declared and code in SETTLED_BY_DECLARATION):
+        if GUARDS[index].code in held:
             out[GUARDS[index].forbids(pairs)] = index + 1
     return out

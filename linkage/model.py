@@ -38,7 +38,7 @@ import msgspec
 from linkage import nicknames, standardise
 from schemas.errors import InvalidValue
 
-KERNEL_VERSION = 2
+KERNEL_VERSION = 3
 """Change when a comparator or the clustering gives other results for the same model."""
 FORMAT = 2
 KINDS = "mru"
@@ -99,8 +99,12 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     def code(self, level: str) -> int:
         """The code of a level; 0 for `missing`, -1 for a level that this field does not have."""
-        names = ["missing", *(known.name for known in self.levels)]
-        return names.index(level) if level in names else -1
+        if level == "missing":
+            return 0
+        for code, known in enumerate(self.levels, start=1):
+            if known.name == level:
+                return code
+        return -1
 
 
 class Rule(msgspec.Struct, frozen=True):

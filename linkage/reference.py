@@ -89,26 +89,32 @@ def reference_partition(
     join_bits: float,
     review_bits: float,
     must_links: MustLinks = ((), ()),
+    same: MustLinks = ((), ()),
+    apart: MustLinks = ((), ()),
     keeps_apart: Collection[str] = (),
     accept_test_numbers: bool = False,
 ) -> ReferencePartition:
-    """The partition that `linkage.link` gives for the same arguments."""
+    """The partition that `linkage.link` gives for the same arguments, or `link_increment` for pairs
+    that people decided to be the same (`same`) and to be two (`apart`)."""
     features = _features(table, model, keeps_apart, accept_test_numbers)
     records = _records(features)
-    judged = _judged(records, model, _proposed(records, model))
+    two = _declared(features, apart)
+    judged = _judged(records, model, _proposed(records, model), two)
     floor = min(join_bits, review_bits)
     edges = {pair: found for pair, found in judged.items() if found.bits >= floor}
-    declared = _declared(features, must_links)
+    one = _declared(features, same)
+    declared = _declared(features, must_links) | one
     joins = {pair: found.bits for pair, found in edges.items() if found.bits >= join_bits}
     joins |= dict.fromkeys(declared, math.inf)
     barred = {pair: judged[pair].guard for pair in joins.keys() - declared}
     for pair in declared:
         a, b = (records[row] for row in pair)
         (levels,) = _levels(records, model, [pair]).values()
-        barred[pair] = _guard(model, levels, a, b, declared=True)
+        barred[pair] = None if pair in one else _guard(model, levels, a, b, declared=True)
+        barred[pair] = "decided_apart" if pair in two else barred[pair]
 
     def opinions(pairs: Collection[Pair]) -> Mapping[Pair, Opinion]:
-        found = _judged(records, model, pairs)
+        found = _judged(records, model, pairs, two)
         return {pair: (x.bits, x.conflict, x.guard is not None) for pair, x in found.items()}
 
     allowed = {pair: bits for pair, bits in joins.items() if not barred[pair]}
@@ -116,7 +122,8 @@ def reference_partition(
         row: min(group) for group in persons(len(records), allowed, opinions) for row in group
     }
     tasks = [(pair, "forbidden" if barred[pair] else "contested") for pair in joins]
-    tasks += [(p, "review band") for p, e in edges.items() if e.bits < join_bits and not e.guard]
+    tasks = [(p, why) for p, why in tasks if p in declared or barred[p] != "decided_apart"]
+    tasks += [(p, "review band") for p, e in edges.items() if p not in joins and not e.guard]
     label = np.empty(len(records), np.int64)
     label[features.row] = [int(features.row[person[row]]) for row in range(len(records))]
     return ReferencePartition(
@@ -215,12 +222,18 @@ def _levels(records: Sequence[Record], model: Model, pairs: Iterable[Pair]) -> d
     }
 
 
-def _judged(records: Sequence[Record], model: Model, pairs: Iterable[Pair]) -> dict[Pair, Judged]:
+def _judged(
+    records: Sequence[Record],
+    model: Model,
+    pairs: Iterable[Pair],
+    apart: Collection[Pair] = (),
+) -> dict[Pair, Judged]:
     out = {}
     for pair, levels in _levels(records, model, pairs).items():
         a, b = (records[row] for row in pair)
         bits, conflict = _bits(model, levels, a, b)
-        out[pair] = Judged(levels, bits, conflict, _guard(model, levels, a, b))
+        guard = "decided_apart" if pair in apart else _guard(model, levels, a, b)
+        out[pair] = Judged(levels, bits, conflict, guard)
     return out
 
 

@@ -10,6 +10,8 @@ Rules:
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +20,7 @@ import numpy.typing as npt
 from linkage.columns import Features, distinct
 from linkage.comparators import Places, Rows
 from linkage.compare import Comparer, Levels
-from linkage.guards import check_guards, forbidden
+from linkage.guards import NO_PAIRS, PairKeys, check_guards, forbidden
 from linkage.model import KINDS, Dependence, Field, Model, average_share
 
 Bits = npt.NDArray[np.float64]
@@ -125,7 +127,10 @@ def _bond_tables(bond: Dependence) -> dict[str, Bits]:
 class TermFrequencies:
     """log2 of a shared value's frequency over the average one, per distinct value of a column."""
 
-    def __init__(self, features: Features, model: Model) -> None:
+    def __init__(
+        self, features: Features, model: Model, averages: Mapping[str, float] | None = None
+    ) -> None:
+        self.averages = _averages(model) if averages is None else averages
         self._fields: list[tuple[int, Field, Bits]] = []
         for row, field in enumerate(model.fields):
             table = model.frequencies.get(field.column)
@@ -134,7 +139,7 @@ class TermFrequencies:
                 continue
             if not any(level.frequency for level in field.levels):
                 continue
-            average = max(average_share(table.shares), table.other)
+            average = self.averages[field.column]
             texts = column.values.texts.tolist()
             bits = np.log2(np.array([table.shares.get(t, table.other) for t in texts]) / average)
             clipped = np.clip(bits, -MAX_FREQUENCY_BITS, MAX_FREQUENCY_BITS)
@@ -156,6 +161,14 @@ class TermFrequencies:
         return out
 
 
+def _averages(model: Model) -> dict[str, float]:
+    """Column → the probability that two strangers share a value."""
+    return {
+        column: max(average_share(table.shares), table.other)
+        for column, table in model.frequencies.items()
+    }
+
+
 @dataclass(frozen=True)
 class Scored:
     """Pairs that reach the floor, of those given.
@@ -173,14 +186,24 @@ class Scored:
 
 
 class Scorer:
-    """Scores pairs of the features' rows under one model."""
+    """Scores pairs of the features' rows under one model; `apart` are those that people decided to
+    be two."""
 
-    def __init__(self, features: Features, model: Model) -> None:
+    def __init__(self, features: Features, model: Model, apart: PairKeys = NO_PAIRS) -> None:
         check_guards(model)
-        self.features, self.model = features, model
+        self.features, self.model, self.apart = features, model, apart
         self.comparer = Comparer(features, model.fields)
         self._weights = Weights(model)
         self._frequencies = TermFrequencies(features, model)
+
+    def over(self, features: Features) -> Scorer:
+        """The same model over other features: what depends on the model alone is shared. What
+        people decided is not: it names rows."""
+        other = copy(self)
+        other.features, other.apart = features, NO_PAIRS
+        other.comparer = Comparer(features, self.model.fields)
+        other._frequencies = TermFrequencies(features, self.model, self._frequencies.averages)
+        return other
 
     def levels(self, left: Rows, right: Rows) -> Levels:
         """(fields, pairs) levels."""
@@ -206,7 +229,7 @@ class Scorer:
             keep = keep.take(reach)
             left, right, levels = left.take(reach), right.take(reach), levels.take(reach, axis=1)
             bits, conflict = bits.take(reach), conflict.take(reach)
-        guard = forbidden(self.features, self.model, left, right, levels)
+        guard = forbidden(self.features, self.model, left, right, levels, apart=self.apart)
         return Scored(keep, bits, conflict, guard)
 
     def _can_reach(self, left: Rows, right: Rows, levels: Levels, floor: float) -> Places:

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from linkage.blocking import (
     Blocker,
+    Blocks,
+    Proposals,
     blocked_columns,
-    candidate_pairs,
     key_columns,
     pieces,
 )
-from linkage.columns import Column, Features, Values
+from linkage.columns import Column, Features, Values, Versions
 from linkage.features import build_features
 from linkage.model import Rule
 from schemas.errors import InvalidValue
@@ -112,7 +113,7 @@ def test_each_pair_that_agrees_on_a_live_rule_comes_once_from_its_first_rule(
     blockers = [Blocker(found, rule) for rule in chosen]
     by_rule: list[list[tuple[int, int]]] = [[] for _ in chosen]
     for piece in pieces(blockers, chunk):
-        by_rule[piece.rule] += listed(*candidate_pairs(blockers, piece))
+        by_rule[piece.rule] += listed(*Proposals(blockers).pairs(piece))
     earlier: set[tuple[int, int]] = set()
     for rule, pairs in zip(chosen, by_rule, strict=True):
         assert len(pairs) == len(set(pairs))
@@ -153,6 +154,65 @@ def test_a_sample_holds_only_pairs_of_the_rule(
         assert len(pairs) == len(set(pairs)) <= size
         if size >= blocker.proposed:
             assert set(pairs) == naive_pairs(found, rule)
+
+
+flags = st.lists(st.booleans(), min_size=12, max_size=12)
+
+
+@QUICK
+@given(drawn(), rules, st.integers(1, 9), flags)
+def test_with_dirty_rows_the_pairs_are_those_of_a_dirty_row(
+    found: Features, chosen: list[Rule], chunk: int, dirty: list[bool]
+) -> None:
+    of_row = np.array(dirty[: len(found)], bool)
+    blockers = [Blocker(found, rule, dirty=of_row) for rule in chosen]
+    pairs = [
+        pair for p in pieces(blockers, chunk) for pair in listed(*Proposals(blockers).pairs(p))
+    ]
+    wanted = {p for rule in chosen for p in naive_pairs(found, rule) if of_row[list(p)].any()}
+    assert sorted(pairs) == sorted(wanted)
+    assert all(a < b for a, b in pairs)
+    for blocker in blockers:
+        sampled = listed(*blocker.sample(max(blocker.proposed, 1)))
+        assert set(sampled) == {
+            p for p in naive_pairs(found, blocker.rule) if of_row[list(p)].any()
+        }
+
+
+@QUICK
+@given(drawn(), rules, flags, flags)
+def test_blocks_count_records_as_they_are_and_tell_who_crossed_the_cap(
+    found: Features, chosen: list[Rule], former: list[bool], both: list[bool]
+) -> None:
+    """Rows stand for records as they are, as they were, or for both."""
+    before = np.array(former[: len(found)], bool)
+    now = ~before | np.array(both[: len(found)], bool)
+    live = np.flatnonzero(now)
+    for rule in chosen:
+        blocks = Blocks.of(found, rule, Versions(now, before))
+        alone = Blocker(found.only(live), rule)
+        blocker = Blocker(found, rule, blocks=blocks)
+        assert (blocks.cut_blocks, blocks.cut_pairs) == (alone.cut_blocks, alone.cut_pairs)
+        got, wanted = (
+            {
+                pair
+                for piece in b.pieces(0, 50)
+                for pair in listed(*b.expand(piece.begin, piece.end))
+            }
+            for b in (blocker, alone)
+        )
+        assert got == {(int(live[a]), int(live[b])) for a, b in wanted}
+        bearers: dict[tuple[object, ...], list[int]] = {}
+        for row in range(len(found)):
+            for key in product(*(values_of(found, row, key) for key in rule.keys)):
+                bearers.setdefault(key, []).append(row)
+        crossed = {
+            row
+            for rows in bearers.values()
+            for row in rows
+            if now[row] and (now[rows].sum() > rule.cap) != (before[rows].sum() > rule.cap)
+        }
+        assert set(blocks.crossed.tolist()) == crossed
 
 
 def test_a_sample_is_spread_evenly_over_the_rule() -> None:

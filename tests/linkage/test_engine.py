@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linkage.blocking import Blocker, candidate_pairs, pieces
+from linkage.blocking import Blocker, Proposals, pieces
 from linkage.engine import Partition, Scorer, link
 from linkage.features import build_features
 from linkage.guards import GUARDS
@@ -34,7 +34,7 @@ def test_the_engine_gives_the_pairs_levels_and_bits_of_the_reference(
     wanted = reference_pairs(table, model, **READ)
     features = build_features(table, extra=model.columns, **READ)
     blockers = [Blocker(features, rule) for rule in model.rules]
-    chunks = [candidate_pairs(blockers, piece) for piece in pieces(blockers, 5)]
+    chunks = [Proposals(blockers).pairs(piece) for piece in pieces(blockers, 5)]
     left = np.concatenate([a for a, _ in chunks] or [np.zeros(0, np.int32)])
     right = np.concatenate([b for _, b in chunks] or [np.zeros(0, np.int32)])
     rows = np.sort(np.stack([features.row[left], features.row[right]]), axis=0)

@@ -11,7 +11,7 @@ import pytest
 
 from linkage.engine import Scorer
 from linkage.features import build_features
-from linkage.guards import GUARDS
+from linkage.guards import DECIDED_APART, GUARDS
 from linkage.model import Dependence, Field, Frequencies, Level, Model, uk_person
 from linkage.score import MAX_FREQUENCY_BITS, probability
 from schemas.errors import InvalidValue
@@ -270,7 +270,7 @@ def test_guard_rails(one: Row, two: Row, guard: str | None) -> None:
 
 
 def test_every_guard_is_in_the_table_and_in_the_shipped_model() -> None:
-    codes = {guard.code for guard in GUARDS}
+    codes = {guard.code for guard in GUARDS} - {DECIDED_APART}
     assert {row[3] for row in GUARD_TABLE} - {None} == codes == set(uk_person().guards)
     assert all(guard.reason for guard in GUARDS)
 
