@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-fast check bench bench-peers bench-linkage bench-quality evaluate lock clean
+.PHONY: demo test test-fast check bench bench-peers bench-linkage bench-match bench-quality evaluate lock clean
 
 demo: $(STAMP)
 	rm -rf partnership
@@ -44,6 +44,9 @@ bench-linkage: $(PEERS_STAMP)
 
 bench-quality: $(PEERS_STAMP)
 	$(BIN)/python -m bench.quality
+
+bench-match: $(STAMP)
+	$(BIN)/python -m bench.match
 
 evaluate: $(STAMP)
 	$(BIN)/python -m bench.accuracy

@@ -6,7 +6,7 @@ import fcntl
 import os
 import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +18,21 @@ from schemas.errors import SettingsError, WorkspaceBusy, WorkspaceMissing
 from schemas.settings import Settings
 from schemas.settings_file import parse_settings
 from service.access import Actor
+from service.backup import refuse_half_restored
 from service.model_files import write_whole
 from service.nightly import Inputs
 from service.ports import Store
-from store.keyring import KEY_FILE, KEYSTORE_FILE, FileKey, choose_key, create_keyring, open_keyring
+from store.keyring import (
+    KEY_FILE,
+    KEYSTORE_FILE,
+    FileKey,
+    KeyRing,
+    WorkspaceKey,
+    choose_key,
+    create_keyring,
+    open_keyring,
+)
+from store.restoring import Landing, saved_ring
 from store.sql_store import open_store
 
 SETTINGS_FILE = "partnership.toml"
@@ -60,6 +71,14 @@ class Workspace:
         """Run reports."""
         return self.root / "reports"
 
+    def make_folders(self) -> None:
+        """Makes what folders are missing, for their owner only."""
+        self.root.chmod(0o700)
+        self.inbox.mkdir(exist_ok=True)
+        for source in self.settings.sources:
+            (self.inbox / source.id).mkdir(exist_ok=True)
+        self.reports.mkdir(exist_ok=True)
+
     @contextmanager
     def inputs(self) -> Iterator[Inputs]:
         """What ingest and link read, with the readers at work until the end."""
@@ -70,8 +89,9 @@ class Workspace:
     @contextmanager
     def store(self) -> Iterator[Store]:
         """The open store, closed at the end. Raises: StoreError."""
-        keys = open_keyring(self.keys, choose_key(self.keys, os.environ))
-        store = open_store(self._database_url(), keys)
+        refuse_half_restored(self.root)
+        keys = open_keyring(self.keys, workspace_key(self.keys))
+        store = open_store(self.database_url(), keys)
         try:
             yield store
         finally:
@@ -96,12 +116,27 @@ class Workspace:
         chosen = purpose or self.settings.default_purpose.get(command, DEFAULT_PURPOSE)
         return Actor(name, self.settings.actors.get(name), chosen)
 
-    def _database_url(self) -> str:
+    def landing(self, url: str | None = None) -> Landing:
+        """Where a restore puts the database: that of the settings, or the one named."""
+        return Landing(url or self.database_url(), workspace_key)
+
+    def database_url(self) -> str:
+        """Where the database is, in full."""
         url = self.settings.database
         prefix = "sqlite:///"
         if url.startswith(prefix) and not url.startswith(prefix + "/"):
             return prefix + str((self.root / url.removeprefix(prefix)).resolve())
         return url
+
+
+def workspace_key(keys: Path) -> WorkspaceKey:
+    """Where the workspace key is kept that opens the keystore in this folder."""
+    return choose_key(keys, os.environ)
+
+
+def saved_keys(folder: Path) -> AbstractContextManager[KeyRing]:
+    """The keys of a backup, opened without touching the folder. Raises: StoreError."""
+    return saved_ring(folder, workspace_key)
 
 
 def open_workspace(root: Path) -> Workspace:
@@ -125,12 +160,8 @@ def create_workspace(root: Path, settings_text: str) -> Workspace:
     path = root / SETTINGS_FILE
     settings = parse_settings(settings_text, str(path))
     root.mkdir(parents=True, exist_ok=True)
-    root.chmod(0o700)
     workspace = Workspace(root, settings)
-    workspace.inbox.mkdir(exist_ok=True)
-    for source in settings.sources:
-        (workspace.inbox / source.id).mkdir(exist_ok=True)
-    workspace.reports.mkdir(exist_ok=True)
+    workspace.make_folders()
     if not (workspace.keys / KEYSTORE_FILE).exists():
         create_keyring(workspace.keys, FileKey(workspace.keys / KEY_FILE)).close()
     write_whole(path, settings_text.encode())

@@ -18,10 +18,11 @@ from schemas.columns import (
     merge_table,
     record_table,
     staff_table,
+    withdrawal_table,
 )
 from schemas.dates import Instant
 from schemas.items import CareItem
-from schemas.records import ClientRecord, Rejected, SourceMerge, StaffEntry
+from schemas.records import ClientRecord, Rejected, SourceMerge, StaffEntry, Withdrawal
 
 
 class BatchBuilder:
@@ -39,6 +40,7 @@ class BatchBuilder:
         self._items: list[tuple[Envelope, CareItem]] = []
         self._merges: list[tuple[Envelope, SourceMerge]] = []
         self._staff: list[tuple[Envelope, StaffEntry]] = []
+        self._withdrawals: list[tuple[Envelope, Withdrawal]] = []
         self._rejected: list[Rejected] = []
         self._issues: Counter[tuple[str, str]] = Counter()
 
@@ -79,6 +81,11 @@ class BatchBuilder:
         self._filled = True
         self._staff.append(((self.unit, as_at), entry))
 
+    def withdrawal(self, withdrawal: Withdrawal, as_at: Instant | None = None) -> None:
+        """Adds a withdrawal to the open unit."""
+        self._filled = True
+        self._withdrawals.append(((self.unit, as_at), withdrawal))
+
     def issue(self, field: str, reason: str) -> None:
         """Counts a field that could not be read as its type and was kept as sent."""
         self._issues[field, reason] += 1
@@ -100,6 +107,7 @@ class BatchBuilder:
             items=item_table(self._items),
             merges=merge_table(self._merges),
             staff=staff_table(self._staff),
+            withdrawals=withdrawal_table(self._withdrawals),
             rejected=tuple(self._rejected),
             issues=dict(self._issues),
         )

@@ -70,6 +70,7 @@ class _Loader:
             "staff": builder.staff,
         }
         self._add, self._issue, self._merge = adds[kind], builder.issue, builder.merge
+        self._withdraw = builder.withdrawal
         self._fields, self._width = fields, fields.plan.width
         self._values: Iterator[tuple[Values, Unread]] = iter(())
 
@@ -93,6 +94,10 @@ class _Loader:
         values, unread = next(self._values)
         kept = list(unread)
         try:
+            withdrawal = self._fields.withdrawal(values)
+            if withdrawal is not None:
+                self._withdraw(withdrawal, self._fields.as_at(values))
+                return None
             self._fields.check(unread)
             thing = self._fields.unit(values, unread)
         except Unfit as unfit:

@@ -20,6 +20,7 @@ from adapters.mapping import Parse, RowPlan, Unread, Values
 from schemas.dates import Instant, parse_instant, parse_partial_date
 from schemas.errors import InvalidValue
 from schemas.identifiers import parse_nhs_number, parse_ods_code, parse_postcode, parse_uprn
+from schemas.records import Withdrawal
 from schemas.settings import FileSettings, SourceSettings
 
 SWAPPED = "if many rows say so, columns are swapped"
@@ -105,6 +106,11 @@ class RowFields(ABC):
         self.plan = plan = RowPlan(header, settings, parsers)
         self._as_at = plan.slot("as_at")
         self._details = plan.open_slots("detail.")
+
+    def withdrawal(self, values: Values) -> Withdrawal | None:
+        """What a row takes back; None for one that says something. Raises: Unfit."""
+        del values
+        return None
 
     @abstractmethod
     def unit(self, values: Values, unread: Unread) -> Any:

@@ -1,6 +1,9 @@
 """Client records from the rows of a delimited file.
 
 Rules:
+- A row whose action says that the source has the client no more is a withdrawal: its local id is
+  all that is read of it. An action that the settings do not know quarantines the row, because it
+  might be one.
 - A row without its local id, with a birth date that is no date, or with a name that cannot be one
   is no client record: these say who the person is.
 - Any other value that is not what its field says is kept as sent in `unread` and counted; a
@@ -21,8 +24,8 @@ from adapters.mapping import Unread, Values
 from schemas.codes import AddressUse, NameUse, NumberStatus, TelecomSystem
 from schemas.demographics import Address, Death, HumanName, Identifier, NhsNumberClaim, Telecom
 from schemas.identifiers import LocalId
-from schemas.records import ClientRecord
-from schemas.settings import FileSettings, SourceSettings
+from schemas.records import ClientRecord, Withdrawal, WithdrawalReason
+from schemas.settings import UPSERT, FileSettings, SourceSettings
 
 _TELECOMS = (
     ("phone", TelecomSystem.PHONE, None),
@@ -37,7 +40,7 @@ class RecordFields(RowFields):
 
     vital: ClassVar[frozenset[str]] = frozenset({
         "birth_date", "name.given", "name.family", "name.full", "name.previous_family",
-        "name.known_as",
+        "name.known_as", "action",
     })  # fmt: skip
 
     def __init__(
@@ -45,7 +48,7 @@ class RecordFields(RowFields):
     ) -> None:
         super().__init__(header, settings, source)
         slot, slots, systems = self.plan.slot, self.plan.slots, source.identifier_systems
-        self._local_id = slot("local_id")
+        self._local_id, self._action = slot("local_id"), slot("action")
         self._nhs = slot("nhs_number"), slot("nhs_number_status"), slot("nhs_number_traced_on")
         self._name = slot("name.family"), slot("name.given"), slot("name.full")
         self._affixes = slot("name.prefix"), slot("name.suffix")
@@ -65,6 +68,14 @@ class RecordFields(RowFields):
         self._identifiers = tuple(
             (systems.get(name, name), at) for name, at in self.plan.open_slots("identifier.")
         )
+
+    def withdrawal(self, values: Values) -> Withdrawal | None:
+        """The withdrawal that a row's action says. Raises: Unfit."""
+        action = values[self._action]
+        if action is None or action == UPSERT:
+            return None
+        local_id = needed("local_id", values[self._local_id])
+        return Withdrawal(LocalId(local_id), WithdrawalReason(action))
 
     def unit(self, values: Values, unread: Unread) -> ClientRecord:
         """The client record of a row. Raises: Unfit."""

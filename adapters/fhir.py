@@ -6,6 +6,9 @@ Rules:
 - A Patient becomes a client record and its merges (adapters/fhir_patient.py). Anything else becomes
   a care item, a PractitionerRole a staff entry as well (adapters/fhir_items.py). Types that we do
   not know are kept unclassified.
+- A DELETE of a Patient is a withdrawal. A Patient that is not active is none: it is a record that
+  its source still holds, of a client whom it sees no longer, who died, or who was merged (then a
+  link says into whom). Deletions of other resources are not taken.
 - When a unit stood so: `meta.lastUpdated`, else the Bundle's timestamp, else as the feed says.
 - A fault quarantines one resource; FeedRefused means that the file as a whole cannot be read.
 """
@@ -25,6 +28,7 @@ from adapters.fhir_values import instant, obj
 from schemas.columns import UnitBatch
 from schemas.dates import Instant
 from schemas.errors import InvalidValue
+from schemas.records import Withdrawal, WithdrawalReason
 from schemas.settings import Limits, SourceSettings
 from service.ports import FeedFile
 
@@ -57,11 +61,15 @@ class _UnitReader:
         self._checker = Checker()
         self._patients = PatientReader(source, directory, today, builder.issue)
         self._items = ItemReader(directory, today, builder.issue)
+        self._directory = directory
 
     def read(self, unit: Unit) -> None:
         """Checks and maps one unit, or quarantines it."""
         if unit.reason:
             self._reject(unit, "", unit.reason, unit.message)
+            return
+        if unit.deleted is not None:
+            self._deleted(unit, unit.deleted)
             return
         verdict = self._checker.check(unit.value, unit.raw, unit.suspect)
         if verdict.reason:
@@ -93,6 +101,18 @@ class _UnitReader:
         for merge in merges:
             self._builder.merge(merge, as_at)
         return True
+
+    def _deleted(self, unit: Unit, address: str) -> None:
+        subject = self._directory.subject({"reference": address}, {})
+        if subject.local_id is not None:
+            withdrawal = Withdrawal(subject.local_id, WithdrawalReason.DELETED)
+            self._builder.withdrawal(withdrawal, self._as_at(unit, {}))
+        elif subject.meant is Meant.OTHER:
+            message = "the deletion of a resource that is no Patient is not taken"
+            self._reject(unit, "", "not_supported", message)
+        else:
+            message = "deletes a patient whose local id cannot be told from this feed"
+            self._reject(unit, "local_id", "missing_value", message)
 
     def _other(self, unit: Unit, resource: dict[str, Any]) -> bool:
         subject = self._items.subject(resource)

@@ -4,8 +4,9 @@ Rules:
 - The form is told by the content: XML; NDJSON when the first line is a JSON object by itself;
   else one JSON document (a resource, a Bundle, a list of either). A file that is no document but
   has lines that are resources is NDJSON with a bad first line.
-- A Bundle is an envelope: each entry's resource is a unit, nested Bundles are opened too. An entry
-  without a resource (a request, a response) is a unit that is not supported. A Bundle with no
+- A Bundle is an envelope: each entry's resource is a unit, nested Bundles are opened too. A DELETE
+  of a transaction is a unit that names what is gone (so bulk exports list deletions); any other
+  entry without a resource (a request, a response) is one that is not supported. A Bundle with no
   entries is itself the unit.
 - NDJSON is read line by line, in the memory of a line. A document is read whole, up to
   `max_document_bytes`.
@@ -44,6 +45,7 @@ class Unit(NamedTuple):
         full_url: the Bundle's address of it.
         stamp: when the Bundle was put together, as sent.
         suspect: whether doubled keys or NULs must be looked for.
+        deleted: the address of a resource that is gone; there is no value then.
     """
 
     where: str
@@ -54,6 +56,7 @@ class Unit(NamedTuple):
     full_url: str | None = None
     stamp: Any = None
     suspect: bool = False
+    deleted: str | None = None
 
 
 def flatten(decoded: Decoded, where: str, raw: bytes | None) -> Iterator[Unit]:
@@ -93,6 +96,9 @@ def _opened(value: Any, where: str, raw: bytes | None, outer: _Envelope) -> Iter
         if not isinstance(entry, dict):
             message = "expected an object as a Bundle entry"
             yield Unit(place, _bytes_of(entry), None, "bad_resource", message)
+        elif (deleted := _deleted(value, entry)) is not None:
+            stamp = value.get("timestamp")
+            yield Unit(place, _bytes_of(entry), None, stamp=stamp, deleted=deleted)
         elif "resource" not in entry:
             message = "an entry without a resource carries no data"
             yield Unit(place, _bytes_of(entry), None, "not_supported", message)
@@ -105,6 +111,18 @@ def _opened(value: Any, where: str, raw: bytes | None, outer: _Envelope) -> Iter
                 outer.depth + 1,
             )
             yield from _opened(entry["resource"], place, None, envelope)
+
+
+def _deleted(bundle: dict[str, Any], entry: dict[str, Any]) -> str | None:
+    """The address of the resource that an entry of a transaction deletes; None for any other, and
+    where only one version of it goes."""
+    request = entry.get("request")
+    if bundle.get("type") != "transaction" or "resource" in entry or not isinstance(request, dict):
+        return None
+    url = request.get("url")
+    if request.get("method") != "DELETE" or not isinstance(url, str) or "/_history/" in url:
+        return None
+    return url
 
 
 def _is_bundle(value: Any) -> bool:

@@ -7,7 +7,8 @@ Rules:
 - A file of kind `care_item` gives no client records: for laboratories and letters whose PID only
   points at people whom another system describes. A file of kind `client_record` (the default) gives
   a record for every PID of a snapshot event, and for that of any other event which names the person
-  by name and birth date; a PID that only points changes nothing.
+  by name and birth date; a PID that only points changes nothing. A message that withdraws a person
+  gives no record of them.
 - A message stood so at EVN-2, else MSH-7, in the zone it names, else in the source's.
 - An unknown or missing version, and a message marked as training or debugging, are counted; v2 is
   backward compatible and the rest of the header has been understood.
@@ -26,6 +27,7 @@ from adapters.feed_bytes import open_feed
 from adapters.hl7v2_frames import Frame, read_frames
 from adapters.hl7v2_group import Group, Handler
 from adapters.hl7v2_items import HANDLERS as ITEM_HANDLERS
+from adapters.hl7v2_items import NAMES_NO_VISIT
 from adapters.hl7v2_message import VERSIONS, Message, MessageFault, Segment, Syntax, parse_message
 from adapters.hl7v2_person import (
     PersonSegments,
@@ -42,7 +44,7 @@ from schemas.columns import UnitBatch
 from schemas.dates import Instant
 from schemas.errors import FeedRefused, InvalidValue, SettingsError, shape_of
 from schemas.items import CareItem
-from schemas.records import ClientRecord, SourceMerge
+from schemas.records import ClientRecord, SourceMerge, Withdrawal
 from schemas.settings import Limits, SourceSettings
 from service.ports import FeedFile
 
@@ -89,6 +91,7 @@ class _Loaded:
     records: list[ClientRecord]
     items: list[CareItem]
     merges: list[SourceMerge]
+    withdrawals: list[Withdrawal]
 
 
 def _read_unit(frame: Frame, rules: SourceRules, limits: Limits, builder: BatchBuilder) -> None:
@@ -105,6 +108,8 @@ def _read_unit(frame: Frame, rules: SourceRules, limits: Limits, builder: BatchB
         builder.item(item, loaded.as_at)
     for merge in loaded.merges:
         builder.merge(merge, loaded.as_at)
+    for withdrawal in loaded.withdrawals:
+        builder.withdrawal(withdrawal, loaded.as_at)
     for field, reason in loaded.issues:
         builder.issue(field, reason)
 
@@ -125,13 +130,13 @@ def _load(frame: Frame, rules: SourceRules, limits: Limits) -> _Loaded:
     kind, event = _event(message)
     lines = list(message.segments())
     evn = _only_event(message, lines)
-    loaded = _Loaded(None, [], [], [], [])
+    loaded = _Loaded(None, [], [], [], [], [])
     _check_header(message.header, loaded.issues)
     loaded.as_at = _stood_at(evn, message.header, rules, loaded.issues)
     groups = _groups(message, kind, event, lines, evn, rules)
     for group in groups:
         _take_group(group, groups, loaded)
-    if not (loaded.records or loaded.items or loaded.merges):
+    if not (loaded.records or loaded.items or loaded.merges or loaded.withdrawals):
         raise MessageFault("", "not_supported", "the message changes nothing that is held here")
     return loaded
 
@@ -224,11 +229,11 @@ def _walk(group: Group, syntax: Syntax, lines: _Lines) -> None:
 def _take_group(group: Group, groups: list[Group], loaded: _Loaded) -> None:
     event, person = group.event, group.person
     loaded.items += group.items()
-    loaded.merges += _merges(group)
-    if group.rules.records:
-        if event.record == "deleted":
-            person.details["status"] = event.record
-        elif event.record:
+    loaded.merges += _merges(group, groups)
+    if group.rules.records and event.withdraws and not _about_a_visit(group):
+        loaded.withdrawals.append(Withdrawal(group.local_id, event.withdraws))
+    elif group.rules.records:
+        if event.record:
             person.details[event.record] = [g.local_id for g in groups if g is not group]
         record = read_record(person, group.rules, loaded.as_at, group.issues)
         if event.snapshot or (record.names and record.birth_date):
@@ -236,9 +241,17 @@ def _take_group(group: Group, groups: list[Group], loaded: _Loaded) -> None:
     loaded.issues += group.issues
 
 
-def _merges(group: Group) -> list[SourceMerge]:
+def _about_a_visit(group: Group) -> bool:
+    """Whether PV1 tells of a visit, be it one that cannot be told from others."""
+    return group.visit is not None or NAMES_NO_VISIT in group.issues
+
+
+def _merges(group: Group, groups: list[Group]) -> list[SourceMerge]:
     """Raises: MessageFault where a merge does not say what it merges."""
     moves = group.event.moves
+    if moves is Moves.APART:
+        others = [g.local_id for g in groups[groups.index(group) + 1 :]]
+        return [SourceMerge(i, group.local_id, undone=True) for i in others if i != group.local_id]
     if moves not in (Moves.PERSON, Moves.PERSON_ID):
         return []
     named = [i for mrg in group.merged for i in read_retired_ids(mrg, group.rules)]

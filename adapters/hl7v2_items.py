@@ -71,6 +71,10 @@ _VISIT_MORE: FieldTable = (
 )
 
 
+NAMES_NO_VISIT = ("PV1-19", "names no visit")
+"""The issue of a PV1 that tells of a visit, but not of which."""
+
+
 def _visit(group: Group, pv1: Segment) -> None:
     code = pv1.value(2).upper()
     access = pv1.value(16).upper()
@@ -88,7 +92,7 @@ def _visit(group: Group, pv1: Segment) -> None:
     end = start_of(pv1, 45, zone, group.issues)
     number = pv1.value(19)
     if not (number or start or end or details):
-        group.issues.append(("PV1-19", "names no visit"))
+        group.issues.append(NAMES_NO_VISIT)
         return
     item_id = number or group.derived("PV1", code, start or group.control_id)
     occurred = OCCURRED_AS.get(group.kind)

@@ -5,6 +5,9 @@ Rules (HL7 v2.9, chapters 3, 7, 9, 10, 11):
   (`not_supported`): queries, acknowledgements, orders, billing.
 - A cancelled event is a new version of the same item: of the visit, under the same visit number.
   Cancelling a transfer, a discharge or an absence puts the visit back to how it stood before.
+- A29 withdraws the person's record; A23 deletes a visit, or the record where it names no visit.
+- A37 undoes a merge of its two persons. Moved identifiers (A43, A44) say nothing of who is who, and
+  a link (A24) is a note: the standard has it combine no records.
 - Events that merge or renumber carry the person's demographics as a pointer, not as news
   (chapter 3: other changes are sent by A08 or A31 beside them).
 - Words for a status are FHIR R4's for the resource of the heading (encounter-status,
@@ -18,6 +21,7 @@ from enum import StrEnum
 
 from schemas.codes import Gender
 from schemas.items import Heading
+from schemas.records import WithdrawalReason
 
 
 class Moves(StrEnum):
@@ -32,6 +36,8 @@ class Moves(StrEnum):
     """MRG-5 names a visit that is now part of, or renumbered to, PV1-19."""
     CLASS = "class"
     """The visit changes between attendance and admission; MRG-5 may name its former number."""
+    APART = "apart"
+    """The two persons of the message are not one: a merge of them no longer holds."""
     NOTE = "note"
     """Account, alternate or moved identifiers: kept with the record, nothing is joined."""
 
@@ -50,6 +56,8 @@ class Event:
         moves: what its MRG segments do.
         record: status noted in the client record's details.
         reopens: the visit's end no longer holds.
+        withdraws: the person's record is taken back, unless the message names a visit: then it is
+            that visit which goes.
     """
 
     visit: str | None = None
@@ -59,6 +67,7 @@ class Event:
     moves: Moves = Moves.NOTHING
     record: str = ""
     reopens: bool = False
+    withdraws: WithdrawalReason | None = None
 
 
 def _merge(moves: Moves) -> Event:
@@ -86,13 +95,13 @@ EVENTS: dict[str, Event] = {
     "ADT^A18": _merge(Moves.PERSON),
     "ADT^A21": Event("onleave"),
     "ADT^A22": Event("in-progress"),
-    "ADT^A23": Event("entered-in-error", snapshot=False),
+    "ADT^A23": Event("entered-in-error", snapshot=False, withdraws=WithdrawalReason.IN_ERROR),
     "ADT^A24": Event(snapshot=False, persons=2, record="linked"),
     "ADT^A25": Event("in-progress"),
     "ADT^A26": Event("in-progress"),
     "ADT^A27": Event("cancelled"),
     "ADT^A28": Event(),
-    "ADT^A29": Event(record="deleted"),
+    "ADT^A29": Event(snapshot=False, withdraws=WithdrawalReason.DELETED),
     "ADT^A30": _merge(Moves.PERSON),
     "ADT^A31": Event(),
     "ADT^A32": Event("in-progress"),
@@ -100,7 +109,7 @@ EVENTS: dict[str, Event] = {
     "ADT^A34": _merge(Moves.PERSON),
     "ADT^A35": _merge(Moves.NOTE),
     "ADT^A36": _merge(Moves.PERSON),
-    "ADT^A37": Event(snapshot=False, persons=2, record="unlinked"),
+    "ADT^A37": Event(snapshot=False, persons=2, moves=Moves.APART, record="unlinked"),
     "ADT^A38": Event("cancelled"),
     "ADT^A39": _merge(Moves.PERSON),
     "ADT^A40": _merge(Moves.PERSON),

@@ -10,6 +10,8 @@ Rules:
   written and is left for the next run.
 - Nothing outside the inbox is read, whatever a link says.
 - A feed stood so when its name says, where the settings tell how; else when it was last changed.
+- A source's whole list must say in its name of when it is: a copy of an old one would otherwise be
+  the newest. The same list of another day is another feed.
 - What is left out is told in sentences, counted. They name only files that match a pattern.
 """
 
@@ -77,6 +79,11 @@ def find_feeds(inbox: Path, source: SourceSettings, limits: Limits) -> Found:
             notices.append(f"{name} is still being written; left for the next run")
             continue
         as_at = _as_at(candidate, source.time_zone)
+        if candidate.settings.snapshot is not None:
+            if as_at is None:
+                notices.append(f"{name} is a whole list, but does not say of when; left alone")
+                continue
+            digest = hashlib.sha256(f"{digest} as at {as_at}".encode()).hexdigest()
         if as_at is None:
             undated += 1
             as_at = to_instant(datetime.fromtimestamp(candidate.seen.st_mtime, UTC))

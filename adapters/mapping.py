@@ -46,6 +46,7 @@ _MEANING: Mapping[str, Callable[[str], Any]] = {
     "deceased": FLAG_VALUES.__getitem__,
     "restricted": FLAG_VALUES.__getitem__,
     "heading": Heading,
+    "action": str,
 }
 """What a code of `CODE_LISTS` stands for."""
 

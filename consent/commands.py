@@ -24,6 +24,25 @@ class Action(StrEnum):
     PERSON_SHOW = "person-show"
     PERSON_EXPORT = "person-export"
     QUARANTINE_LIST = "quarantine-list"
+    MATCH = "match"
+    LINK_APPROVE = "link-approve"
+    LINK_SHADOW = "link-shadow"
+    PERSON_HISTORY = "person-history"
+    PERSON_DIFFERENCE = "person-difference"
+    PERSON_UNDO = "person-undo"
+    PERSON_SPLIT = "person-split"
+    PERSON_MERGE = "person-merge"
+    PERSON_WRONG = "person-wrong"
+    REVIEW_LIST = "review-list"
+    REVIEW_SHOW = "review-show"
+    REVIEW_DECIDE = "review-decide"
+    REVIEW_REVOKE = "review-revoke"
+    REVIEW_DECISIONS = "review-decisions"
+    REVIEW_SAMPLE = "review-sample"
+    REVIEW_AGREEMENT = "review-agreement"
+    PERSON_ERASE = "person-erase"
+    BACKUP = "backup"
+    RESTORE = "restore"
 
 
 class Role(StrEnum):
@@ -49,16 +68,40 @@ GRANTS: dict[Role, dict[Action, frozenset[str]]] = {
         Action.PERSON_SHOW: _QUALITY_OR_SAFEGUARDING,
         Action.PERSON_EXPORT: _QUALITY,
         Action.QUARANTINE_LIST: _QUALITY,
+        Action.MATCH: _QUALITY_OR_SAFEGUARDING,
+        Action.LINK_APPROVE: _QUALITY,
+        Action.LINK_SHADOW: _QUALITY,
+        Action.PERSON_HISTORY: _QUALITY_OR_SAFEGUARDING,
+        Action.PERSON_DIFFERENCE: _QUALITY,
+        Action.PERSON_UNDO: _QUALITY,
+        Action.PERSON_SPLIT: _QUALITY_OR_SAFEGUARDING,
+        Action.PERSON_MERGE: _QUALITY_OR_SAFEGUARDING,
+        Action.PERSON_WRONG: _QUALITY_OR_SAFEGUARDING,
+        Action.REVIEW_LIST: _QUALITY,
+        Action.REVIEW_SHOW: _QUALITY,
+        Action.REVIEW_DECIDE: _QUALITY,
+        Action.REVIEW_REVOKE: _QUALITY,
+        Action.REVIEW_DECISIONS: _QUALITY,
+        Action.REVIEW_SAMPLE: _QUALITY,
+        Action.REVIEW_AGREEMENT: _QUALITY,
+        Action.BACKUP: _QUALITY,
+        Action.RESTORE: _QUALITY,
     },
     Role.OPERATOR: {
         Action.INGEST: _QUALITY,
         Action.LINK: _QUALITY,
         Action.NIGHTLY: _QUALITY,
+        Action.BACKUP: _QUALITY,
+        Action.RESTORE: _QUALITY,
     },
     Role.IG_OFFICER: {
         Action.PERSON_SHOW: _AUDIT,
         Action.EXPLAIN: _AUDIT,
         Action.QUARANTINE_LIST: _AUDIT,
+        Action.PERSON_HISTORY: _AUDIT,
+        Action.REVIEW_DECISIONS: _AUDIT,
+        Action.REVIEW_AGREEMENT: _AUDIT,
+        Action.PERSON_ERASE: _QUALITY,
     },
 }
 """Role → action → purposes it may be done for."""

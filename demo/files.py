@@ -10,28 +10,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from demo.partnership import EXTRACT_DATE
 
 STAMP = f"{EXTRACT_DATE:%Y%m%d}"
-"""The date in every feed's name."""
-_EXTRACTED_AT = datetime.combine(EXTRACT_DATE, time(4, 0), UTC).timestamp()
+"""The date in the name of every feed of the first night."""
 
 
-def write_feed(path: Path, pieces: Iterable[str], encoding: str = "utf-8") -> Path:
-    """Writes the pieces of text as one file and returns its path."""
+def write_feed(
+    path: Path, pieces: Iterable[str], encoding: str = "utf-8", stamp: str = STAMP
+) -> Path:
+    """Writes the pieces of text as one file, as of the night of `stamp`; returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     with temporary.open("w", encoding=encoding, newline="") as file:
         for piece in pieces:
             file.write(piece)
-    set_extract_time(temporary)
+    set_extract_time(temporary, stamp)
     temporary.replace(path)
     return path
 
 
-def set_extract_time(path: Path) -> None:
-    """Dates a file as of the extract."""
-    os.utime(path, (_EXTRACTED_AT, _EXTRACTED_AT))
+def set_extract_time(path: Path, stamp: str = STAMP) -> None:
+    """Dates a file as of the night's extract, at four o'clock."""
+    day = datetime.strptime(stamp, "%Y%m%d").replace(hour=4, tzinfo=UTC)
+    os.utime(path, (day.timestamp(), day.timestamp()))

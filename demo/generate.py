@@ -10,7 +10,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +19,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from demo.files import set_extract_time
+from demo.files import STAMP, set_extract_time
 from demo.items import DEFAULT_PER_PERSON, Items, build_items, scale_for
 from demo.names import ETHNIC_CODES, Texts
 from demo.partnership import AGE_BANDS, SYSTEMS
 from demo.population import Population, build_population
-from demo.presence import age_band, choose_presence, records_of
+from demo.presence import Presence, age_band, choose_presence, records_of
 from demo.records import Tally, View, build_view
-from demo.staff import build_staff
+from demo.staff import Staff, build_staff
 from demo.write_delimited import write_clients, write_items, write_staff
 from demo.write_fhir import write_resources
 from demo.write_hl7v2 import write_messages
@@ -34,6 +35,8 @@ from schemas.errors import InputError
 Progress = Callable[[str, int, int], None]
 """Called with what is being made, how many steps are done, and of how many."""
 
+MADE_WITH = "made_with"
+"""Key of truth.parquet's metadata that holds what the demo was made with, as JSON."""
 MERGED_IN_SYSTEM = 0.6
 """Share of second records that acute_northmoor itself has found and merged (A40)."""
 _MERGING_SYSTEM = "acute_northmoor"
@@ -88,16 +91,40 @@ def generate(
     told("people", 0, steps)
     rng = np.random.default_rng(seed)
     population = build_population(rng, people)
-    presence = choose_presence(rng, population)
-    staff = build_staff(rng, people)
+    staff, views = make_views(rng, population, people, items_per_person)
     inbox = workspace / "inbox"
     files = [write_staff(inbox, staff)]
+    collector = _Collector(population)
+    for number, (view, items) in enumerate(views):
+        told(view.system.name, number + 1, steps)
+        files += _write(inbox / view.system.id, view, items)
+        collector.add(view, items)
+    told("truth", steps - 1, steps)
+    collector.write(workspace, {"people": people, "seed": seed, "items": items_per_person})
+    told("done", steps, steps)
+    return collector.summary(len(staff), tuple(files))
+
+
+def make_views(
+    rng: np.random.Generator, population: Population, people: int, items_per_person: float
+) -> tuple[Staff, Iterator[tuple[View, list[Items]]]]:
+    """The staff, and each system's records and items, one system after another.
+
+    Args:
+        rng: as it is after the population was drawn from it.
+    """
+    presence = choose_presence(rng, population)
+    staff = build_staff(rng, people)
     known = {s.id: int(presence[:, n].sum()) for n, s in enumerate(SYSTEMS)}
     scale = scale_for(items_per_person, people, known)
-    collector = _Collector(population)
+    return staff, _views(rng, population, presence, staff, scale)
+
+
+def _views(
+    rng: np.random.Generator, population: Population, presence: Presence, staff: Staff, scale: float
+) -> Iterator[tuple[View, list[Items]]]:
     shared: dict[str, Texts] = {}
     for number, system in enumerate(SYSTEMS):
-        told(system.name, number + 1, steps)
         person, double = records_of(rng, population, presence, number)
         held = shared.get(system.shares) if system.shares else None
         view = build_view(rng, system, population, person, double, held)
@@ -107,12 +134,7 @@ def generate(
             shared[system.id] = np.full(len(population), "", dtype=object)
             shared[system.id][person] = view.columns["local_id"]
         items = build_items(rng, view, population, scale, staff.authors(system.organisations))
-        files += _write(inbox / system.id, view, items)
-        collector.add(view, items)
-    told("truth", steps - 1, steps)
-    collector.write(workspace)
-    told("done", steps, steps)
-    return collector.summary(len(staff), tuple(files))
+        yield view, items
 
 
 def _write(folder: Path, view: View, items: list[Items]) -> list[Path]:
@@ -134,6 +156,14 @@ def _merges(
     found = rng.random(len(seconds)) < MERGED_IN_SYSTEM
     found[:1] = True
     return [(row, first[int(person[row])]) for row, yes in zip(seconds, found, strict=True) if yes]
+
+
+def write_truth(path: Path, table: pa.Table, stamp: str = STAMP) -> None:
+    """Writes one of the truth's files, as of the night of `stamp`."""
+    temporary = path.with_name(path.name + ".part")
+    pq.write_table(table, temporary)
+    set_extract_time(temporary, stamp)
+    temporary.replace(path)
 
 
 class _Collector:
@@ -175,18 +205,16 @@ class _Collector:
         self._tally |= {(source, kind): tally for kind, tally in view.tally.items()}
         self._merges += len(view.merges)
 
-    def write(self, workspace: Path) -> None:
+    def write(self, workspace: Path, made_with: Mapping[str, float]) -> None:
         """truth.parquet, truth_groups.parquet and truth_errors.parquet."""
+        truth = pa.concat_tables(self._truth)
         tables = {
-            "truth.parquet": pa.concat_tables(self._truth),
+            "truth.parquet": truth.replace_schema_metadata({MADE_WITH: json.dumps(made_with)}),
             "truth_groups.parquet": self._groups(),
             "truth_errors.parquet": pa.concat_tables(self._errors),
         }
         for name, table in tables.items():
-            temporary = workspace / f"{name}.part"
-            pq.write_table(table, temporary)
-            set_extract_time(temporary)
-            temporary.replace(workspace / name)
+            write_truth(workspace / name, table)
 
     def _groups(self) -> pa.Table:
         p = self._population

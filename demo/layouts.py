@@ -33,6 +33,7 @@ class Layout:
         clients: stem of the clients' file.
         headers: style of the item files' headers: `snake`, `words` or `joined`.
         missing: what the clients' file has for nothing.
+        whole_list: each night's clients' file lists all clients there are.
     """
 
     columns: tuple[tuple[str, str], ...]
@@ -46,8 +47,11 @@ class Layout:
     clients: str = "clients"
     headers: str = "snake"
     missing: str = ""
+    whole_list: bool = False
 
 
+ACTIONS = {"U": "upsert", "D": "deleted"}
+"""What a row does, where a system says so in a column."""
 _WORDS = {"M": "Male", "F": "Female", "O": "Other", "U": "Unknown"}
 _DIGITS = {"M": "1", "F": "2", "O": "9", "U": "0"}
 _LETTERS = {"M": "M", "F": "F", "O": "I", "U": "U"}
@@ -136,7 +140,7 @@ LAYOUTS: dict[str, Layout] = {
          ("PostCode", "address.postcode"), ("PrevAddr1", "previous_address.line#1"),
          ("PrevPostCode", "previous_address.postcode"), ("Landline", "phone"), ("Mobile", "mobile"),
          ("Email", "email"), ("PracticeCode", "gp_practice"), ("DeathDate", "death_date"),
-         ("Restricted", "restricted"), ("Updated", "as_at")),
+         ("Restricted", "restricted"), ("Updated", "as_at"), ("Change", "action")),
         _DIGITS, headers="joined",
     ),
     "community": Layout(
@@ -162,7 +166,7 @@ LAYOUTS: dict[str, Layout] = {
          ("NHS no checked", "nhs_number_status"), ("Hospital no", "identifier.acute_royal"),
          ("Died on", "death_date")),
         {"M": "m", "F": "f", "O": "other", "U": "?"}, dates="%d/%m/%Y", capitals="mixed",
-        clients="register", headers="words", spaced_numbers=True, missing="N/A",
+        clients="register", headers="words", spaced_numbers=True, missing="N/A", whole_list=True,
     ),
 }  # fmt: skip
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import json
 
-from demo.layouts import ITEM_COLUMNS, LAYOUTS, STAFF_COLUMNS, Layout, header_of, item_files
+from demo.layouts import (
+    ACTIONS,
+    ITEM_COLUMNS,
+    LAYOUTS,
+    STAFF_COLUMNS,
+    Layout,
+    header_of,
+    item_files,
+)
 from demo.partnership import ORGANISATIONS, STAFF_DIRECTORY, SYSTEMS, System
 from demo.write_delimited import heading_label
 from demo.write_fhir import BUNDLE_SYSTEMS
@@ -25,6 +33,10 @@ demo = true
 # Operating-system account = role. The account that made the demo is of the data team.
 [actors]
 {actor} = "{role}"
+
+# The demo has one reviewer, who is named staff too: see docs/settings.md.
+[review]
+named_staff = [{actor}]
 
 # The purpose that a command has where none is given.
 [default_purpose]
@@ -147,10 +159,14 @@ def _delimited_files(system: System) -> str:
     layout = LAYOUTS[system.id]
     pattern = f"{layout.clients}_*.{layout.extension}"
     lines = _file(pattern, "client_record", layout, layout.columns)
+    if layout.whole_list:
+        lines.insert(lines.index("[source.file.columns]"), "snapshot = true")
     genders = {sent: _OUR_GENDERS[ours] for ours, sent in layout.genders.items()}
     for name in ("gender", "birth_sex"):
         if any(column == name for _, column in layout.columns):
             lines += _codes(name, genders)
+    if any(column == "action" for _, column in layout.columns):
+        lines += _codes("action", ACTIONS)
     for stem, headings in item_files(system.id).items():
         columns = tuple(
             (header_of(words, layout.headers), name)

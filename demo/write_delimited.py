@@ -140,7 +140,13 @@ def full_addresses(view: View) -> Rendered:
     return [", ".join(part for part in lines if part) for lines in parts]
 
 
+def _actions(view: View) -> Rendered:
+    """What each row does: nearly all say a client, or say one anew."""
+    return list(view.columns.get("action", ["U"] * len(view)))
+
+
 _COMPOSED: dict[str, Callable[[View], Rendered]] = {
+    "action": _actions,
     "name.full": full_names,
     "address.full": full_addresses,
 }
@@ -163,8 +169,8 @@ def _with_header(headers: list[str], columns: list[Rendered]) -> Iterator[Iterab
     yield from zip(*columns, strict=True)
 
 
-def write_clients(folder: Path, view: View) -> Path:
-    """The clients' file of a delimited system."""
+def write_clients(folder: Path, view: View, stamp: str = STAMP) -> Path:
+    """The clients' file of a delimited system, as of the night of `stamp`."""
     layout = LAYOUTS[view.system.id]
     columns: list[Rendered] = []
     for _, name in layout.columns:
@@ -175,8 +181,8 @@ def write_clients(folder: Path, view: View) -> Path:
             column = render(view.columns[source], layout)
         columns.append([v or layout.missing for v in column] if layout.missing else column)
     rows = _with_header([header for header, _ in layout.columns], columns)
-    path = folder / f"{layout.clients}_{STAMP}.{layout.extension}"
-    return write_feed(path, _lines(rows, layout.delimiter), layout.encoding)
+    path = folder / f"{layout.clients}_{stamp}.{layout.extension}"
+    return write_feed(path, _lines(rows, layout.delimiter), layout.encoding, stamp)
 
 
 def heading_label(heading: str) -> str:

@@ -82,6 +82,28 @@ def write_resources(folder: Path, view: View, items: list[Items]) -> list[Path]:
     return paths
 
 
+def write_night(folder: Path, view: View, deleted: list[str], stamp: str) -> list[Path]:
+    """A later night's feed: the Patients of the view, and the local ids that are deleted."""
+    moment = f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:]}T04:00:00+00:00"
+    paths: list[Path] = []
+    if view.system.id in BUNDLE_SYSTEMS:
+        pieces = _bundle(_patients(view), moment)
+        return (
+            [write_feed(folder / f"cases_{stamp}.json", pieces, stamp=stamp)] if len(view) else []
+        )
+    if len(view):
+        patients = _lines(_patients(view))
+        paths.append(write_feed(folder / f"Patient_{stamp}.ndjson", patients, stamp=stamp))
+    if deleted:
+        requests = [{"request": {"method": "DELETE", "url": f"Patient/{i}"}} for i in deleted]
+        bundle: Resource = {
+            "resourceType": "Bundle", "type": "transaction", "timestamp": moment, "entry": requests,
+        }  # fmt: skip
+        path = folder / f"Deleted_{stamp}.ndjson"
+        paths.append(write_feed(path, _lines(iter([bundle])), stamp=stamp))
+    return paths
+
+
 def _type_of(view: View, part: Items) -> str:
     """The resource type of a heading, told by its first item."""
     row, c = int(part.row[0]), view.columns

@@ -226,10 +226,28 @@ class _Messages:
             yield self.message(f"ADT^{event}", when, person + _with_visit(segments, pv1))
             for event, pv1 in mine[1:]:
                 yield self.message(f"ADT^{event}", when, person + pv1)
-        for retired, survivor in self.view.merges:
+        yield from self.merges(self.view.merges, STAMP)
+
+    def merges(self, merges: list[tuple[int, int]], stamp: str) -> Iterator[str]:
+        """An A40 per (retired row, surviving row)."""
+        for retired, survivor in merges:
             person = _person(self.view, self.sender, survivor)
             ids = f"{self.view.columns['local_id'][retired]}^^^{self.sender.authority}^MR"
-            yield self.message("ADT^A40", f"{STAMP}030000", f"{person}MRG|{ids}\r")
+            yield self.message("ADT^A40", f"{stamp}030000", f"{person}MRG|{ids}\r")
+
+    def night(
+        self, rows: list[int], merges: list[tuple[int, int]], deleted: list[int], stamp: str
+    ) -> Iterator[str]:
+        """A later night: records said anew, merged, deleted. Control ids go on from the stamp."""
+        self.sent = int(stamp[4:]) * 10_000
+        for row in rows:
+            when = compact(self.view.columns["as_at"][row])
+            person = _person(self.view, self.sender, row)
+            yield self.message("ADT^A31", when, f"{person}PV1|1|N\r")
+        yield from self.merges(merges, stamp)
+        for row in deleted:
+            ids = f"{self.view.columns['local_id'][row]}^^^{self.sender.authority}^MR"
+            yield self.message("ADT^A29", f"{stamp}033000", f"PID|1||{ids}\r")
 
     def others(self, part: Items) -> Iterator[str]:
         """A message for each item of a heading that has messages of its own."""
@@ -280,3 +298,24 @@ def write_messages(folder: Path, view: View, items: list[Items]) -> list[Path]:
         path = folder / f"{_OWN_MESSAGE[part.heading][1]}_{STAMP}.hl7"
         paths.append(write_feed(path, messages.others(part), sender.encoding))
     return paths
+
+
+def write_night(
+    folder: Path,
+    view: View,
+    rows: list[int],
+    merges: list[tuple[int, int]],
+    deleted: list[int],
+    stamp: str,
+) -> list[Path]:
+    """A later night's feed of an HL7 v2 system.
+
+    Args:
+        view: all its records.
+        rows: those said anew; `merges`: (retired row, surviving row); `deleted`: those withdrawn.
+    """
+    if not (rows or merges or deleted):
+        return []
+    sender = SENDERS[view.system.id]
+    messages = _Messages(view, sender).night(rows, merges, deleted, stamp)
+    return [write_feed(folder / f"adt_{stamp}.hl7", messages, sender.encoding, stamp)]

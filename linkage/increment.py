@@ -38,23 +38,10 @@ from linkage.comparators import Bools, Rows
 from linkage.engine import CHUNK, Edges, Progress, compared_blocks, histogram, joining
 from linkage.features import build_features
 from linkage.guards import DECIDED_APART, GUARDS, PairKeys, among, pair_keys
+from linkage.live import Ids, Live, difference, ends_of, guard_codes, guard_numbers
 from linkage.model import Model
 from linkage.score import Bits, Scored, Scorer
-from linkage.state import (
-    EDGES,
-    RECORDS,
-    TASKS,
-    Decided,
-    Ids,
-    LinkState,
-    Live,
-    difference,
-    ends_of,
-    guard_codes,
-    guard_numbers,
-)
-
-__all__ = ["Decided", "LinkState", "Linked", "link_increment"]
+from linkage.state import EDGES, RECORDS, TASKS, Decided, LinkState
 
 _APART = 1 + [guard.code for guard in GUARDS].index(DECIDED_APART)
 

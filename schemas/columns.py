@@ -23,7 +23,7 @@ from schemas.dates import Instant
 from schemas.demographics import NhsNumberClaim
 from schemas.identifiers import NumberRange, number_range
 from schemas.items import CareItem
-from schemas.records import ClientRecord, Rejected, SourceMerge, StaffEntry
+from schemas.records import ClientRecord, Rejected, SourceMerge, StaffEntry, Withdrawal
 
 _LIST = pa.list_(pa.string())
 
@@ -77,6 +77,15 @@ MERGE_SCHEMA = pa.schema(
         ("unit", pa.int64()),
         ("retired", pa.string()),
         ("survivor", pa.string()),
+        ("undone", pa.bool_()),
+        ("as_at", pa.string()),
+    ]
+)
+WITHDRAWAL_SCHEMA = pa.schema(
+    [
+        ("unit", pa.int64()),
+        ("local_id", pa.string()),
+        ("reason", pa.string()),
         ("as_at", pa.string()),
     ]
 )
@@ -104,7 +113,7 @@ class UnitBatch:
     Attributes:
         first_unit: ordinal of the first unit.
         units: how many units were read into this batch.
-        records, items, merges, staff: tables of the schemas above.
+        records, items, merges, staff, withdrawals: tables of the schemas above.
         rejected: units that were not loaded.
         issues: (field, reason) → how many fields of loaded units could not be read as their type
             and were kept as sent; no values.
@@ -116,6 +125,7 @@ class UnitBatch:
     items: pa.Table
     merges: pa.Table
     staff: pa.Table
+    withdrawals: pa.Table
     rejected: tuple[Rejected, ...] = ()
     issues: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
@@ -156,9 +166,21 @@ def merge_table(rows: Sequence[tuple[Envelope, SourceMerge]]) -> pa.Table:
         "unit": [envelope[0] for envelope, _ in rows],
         "retired": [merge.retired for _, merge in rows],
         "survivor": [merge.survivor for _, merge in rows],
+        "undone": [merge.undone for _, merge in rows],
         "as_at": [envelope[1] for envelope, _ in rows],
     }
     return _table(MERGE_SCHEMA, columns)
+
+
+def withdrawal_table(rows: Sequence[tuple[Envelope, Withdrawal]]) -> pa.Table:
+    """Withdrawals as a table of `WITHDRAWAL_SCHEMA`."""
+    columns = {
+        "unit": [envelope[0] for envelope, _ in rows],
+        "local_id": [withdrawal.local_id for _, withdrawal in rows],
+        "reason": [withdrawal.reason.value for _, withdrawal in rows],
+        "as_at": [envelope[1] for envelope, _ in rows],
+    }
+    return _table(WITHDRAWAL_SCHEMA, columns)
 
 
 def staff_table(rows: Sequence[tuple[Envelope, StaffEntry]]) -> pa.Table:

@@ -6,6 +6,7 @@
     │   ├── FeedRefused      one feed cannot be read at all (missing column, bomb, not its format)
     │   └── NotUsable        a table to be linked has nothing to link on
     ├── InvalidValue         one field's text is not what its type says
+    │   └── InvalidSearch    what a search asks for cannot be searched by; carries a code
     ├── NotFound             an id that names nothing
     ├── NotPermitted         the actor may not do this for this purpose
     ├── WorkspaceBusy        another run holds the workspace
@@ -68,6 +69,20 @@ class InvalidValue(CommonthreadError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class InvalidSearch(InvalidValue):
+    """A search that cannot be made as it was asked for.
+
+    Args:
+        code: INVALID_SEARCH_DATA, INVALID_VALUE, ADDITIONAL_PROPERTIES or UNSUPPORTED_SERVICE, as
+            the Personal Demographics Service names them.
+        message: which parameter, and what is wanted. Never a person's value.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(f"{code}: {message}")
 
 
 class NotFound(CommonthreadError):

@@ -66,16 +66,41 @@ class ClientRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw
             check_partial_date(self.birth_date)
 
 
-class SourceMerge(msgspec.Struct, frozen=True, gc=False):
+class SourceMerge(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A source says that two of its records are one client: `retired` is now part of `survivor`
-    (HL7 v2 MRG, FHIR Patient.link replaced-by)."""
+    (HL7 v2 MRG, FHIR Patient.link replaced-by); or, where `undone`, that they are not: a merge of
+    the two, either way round, no longer holds (HL7 v2 A37)."""
 
     retired: LocalId
     survivor: LocalId
+    undone: bool = False
 
     def __post_init__(self) -> None:
         if not self.retired or not self.survivor or self.retired == self.survivor:
             raise InvalidValue("a merge needs two different local ids")
+
+
+class WithdrawalReason(StrEnum):
+    """Why a source takes a record back."""
+
+    DELETED = "deleted"
+    """The source holds it no longer, and does not say why."""
+    IN_ERROR = "in_error"
+    """It should never have been there, or been sent."""
+    MOVED_AWAY = "moved_away"
+    """The person is no longer a client of the source."""
+
+
+class Withdrawal(msgspec.Struct, frozen=True, gc=False):
+    """A source says that it has no client of this local id any more (HL7 v2 A29, a FHIR DELETE, a
+    row whose action says so). Not the same as an inactive client, whose record still stands."""
+
+    local_id: LocalId
+    reason: WithdrawalReason
+
+    def __post_init__(self) -> None:
+        if not self.local_id:
+            raise InvalidValue("a withdrawal needs the source's id of the client")
 
 
 class StaffEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
@@ -111,6 +136,8 @@ REASONS: dict[str, str] = {
     "bomb": "the file expands beyond the limit (compressed or entity bomb)",
     "not_the_format": "the file is not in the format that its source declares",
     "empty": "the file holds nothing",
+    "erased": "the record was erased on instruction, and may not come back",
+    "incomplete": "the source's whole list lacks more of its records than the settings allow",
     "unforeseen": "the reader failed in a way nobody foresaw: report it",
     "unreadable": "the operating system would not give the file's bytes",
 }

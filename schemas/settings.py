@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from schemas.codes import ETHNIC_CATEGORIES, Gender, NumberStatus
 from schemas.identifiers import OdsCode, SourceId
 from schemas.items import Heading
+from schemas.records import WithdrawalReason
 
 FORMATS = ("delimited", "fhir", "hl7v2")
 KINDS = ("client_record", "care_item", "staff")
@@ -24,7 +25,7 @@ RECORD_FIELDS = (
     "address.line", "address.full", "address.postcode", "address.uprn",
     "previous_address.line", "previous_address.postcode",
     "phone", "mobile", "email", "gp_practice", "organisation", "death_date", "deceased",
-    "restricted", "replaced_by", "as_at",
+    "restricted", "replaced_by", "action", "as_at",
 )  # fmt: skip
 """Fields a client-record file can map columns to; also `identifier.SYSTEM` and `detail.NAME`."""
 ITEM_FIELDS = (
@@ -55,6 +56,8 @@ FLAG_VALUES = {
     for form in (text, text.upper(), text.title())
 }
 """What a yes-or-no field understands."""
+UPSERT = "upsert"
+"""The action of a row that says a record, or says it anew."""
 CODE_LISTS: Mapping[str, frozenset[str]] = {
     "gender": frozenset(Gender),
     "birth_sex": frozenset(Gender),
@@ -63,6 +66,7 @@ CODE_LISTS: Mapping[str, frozenset[str]] = {
     "deceased": frozenset(FLAG_VALUES),
     "restricted": frozenset(FLAG_VALUES),
     "heading": frozenset(Heading),
+    "action": frozenset({UPSERT, *WithdrawalReason}),
 }
 """Fields that hold a code, with the codes they can hold."""
 OPEN_FIELDS = {
@@ -79,6 +83,21 @@ class AsAt:
 
     file_name: re.Pattern[str]
     format: str
+
+
+@dataclass(frozen=True)
+class WholeList:
+    """Says that a file is the whole list of its source's clients: who is not in it is none.
+
+    Attributes:
+        max_withdrawn: share of the source's records, 0 to 1; a file that lacks more of them is
+            refused, and nothing is withdrawn.
+        max_quarantined: share of the file's units, 0 to 1; where more were quarantined, nothing
+            is withdrawn, because their records would be.
+    """
+
+    max_withdrawn: float = 0.05
+    max_quarantined: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -109,6 +128,7 @@ class FileSettings:
     """Columns that the header may lack; a missing column that is not optional refuses the file."""
     missing_values: frozenset[str] = frozenset({"", "NULL", "null", "N/A"})
     """Texts that mean "nothing" in any column."""
+    snapshot: WholeList | None = None
 
 
 @dataclass(frozen=True)
@@ -165,19 +185,52 @@ class Limits:
 class LinkSettings:
     """Thresholds in bits of match weight, and the guard on publication.
 
+    Each limit of the guard is a number and a share of what is published; a run is over it that
+    is over both, so that few changes in a small partnership never stop a night.
+
     Attributes:
         join_bits: at or above, two records may be joined for care.
         review_bits: between this and `join_bits`, a pair becomes a review task.
         accept_test_numbers: NHS numbers of the reserved 999 range count as evidence (a demo
             partnership has no others).
-        max_changed_fraction: a run that would change more than this share of the published
-            persons stops and asks; None lets it through.
+        max_changed_fraction: a run that would join or split more than this share of the published
+            persons is held, however few they are; None sets no such limit.
+        max_joined, max_joined_fraction: persons that a run may merge into others.
+        max_split, max_split_fraction: persons that a run may split.
+        max_moved, max_moved_fraction: records that a run may bring to another person.
     """
 
     join_bits: float = 7.0
     review_bits: float = 1.0
     accept_test_numbers: bool = False
     max_changed_fraction: float | None = None
+    max_joined: int = 100
+    max_joined_fraction: float = 0.02
+    max_split: int = 50
+    max_split_fraction: float = 0.01
+    max_moved: int = 200
+    max_moved_fraction: float = 0.02
+
+
+@dataclass(frozen=True)
+class ReviewSettings:
+    """Who reviews what.
+
+    Attributes:
+        two_people_above: a decision that would make a person of more records than this needs a
+            second person.
+        named_staff: accounts that may review restricted persons and colleagues' families.
+        undecided_days: for so long a pair that somebody could not decide is left out of the queue.
+        double_share: the share of a quality-control sample that two people judge.
+        own_records: account → its own records, as SOURCE/LOCAL_ID: it never reviews these persons,
+            nor those of their family name at their postcode.
+    """
+
+    two_people_above: int = 8
+    named_staff: tuple[str, ...] = ()
+    undecided_days: int = 30
+    double_share: float = 0.2
+    own_records: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -194,6 +247,7 @@ class Settings:
     default_purpose: Mapping[str, str]
     limits: Limits = Limits()
     link: LinkSettings = LinkSettings()
+    review: ReviewSettings = ReviewSettings()
 
     def source(self, source_id: str) -> SourceSettings | None:
         """The source of this id, or None."""

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from schemas.codes import PURPOSES
@@ -33,9 +32,12 @@ from schemas.settings import (
     Limits,
     LinkSettings,
     Organisation,
+    ReviewSettings,
     Settings,
     SourceSettings,
+    WholeList,
 )
+from schemas.settings_table import Checker, Table
 
 
 def parse_settings(text: str, where: str = "partnership.toml") -> Settings:
@@ -44,112 +46,14 @@ def parse_settings(text: str, where: str = "partnership.toml") -> Settings:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(where, [f"not TOML: {error}"]) from None
-    checker = _Checker()
-    settings = _settings(_Table(document, "", checker))
+    checker = Checker()
+    settings = _settings(Table(document, "", checker))
     if checker.faults:
         raise SettingsError(where, checker.faults)
     return settings
 
 
-class _Checker:
-    """Collects faults."""
-
-    def __init__(self) -> None:
-        self.faults: list[str] = []
-
-    def fault(self, where: str, what: str) -> None:
-        self.faults.append(f"{where}: {what}" if where else what)
-
-
-class _Table:
-    """One TOML table being read: typed getters that collect faults instead of raising."""
-
-    def __init__(self, values: Mapping[str, Any], where: str, checker: _Checker) -> None:
-        self.values, self.where, self.checker = values, where, checker
-        self.seen: set[str] = set()
-
-    def at(self, key: str) -> str:
-        return f"{self.where}.{key}" if self.where else key
-
-    def fault(self, key: str, what: str) -> None:
-        self.checker.fault(self.at(key), what)
-
-    def get(self, key: str, kind: type | tuple[type, ...], default: Any, expected: str) -> Any:
-        self.seen.add(key)
-        if key not in self.values:
-            if default is ...:
-                self.fault(key, f"missing; expected {expected}")
-                return None
-            return default
-        value = self.values[key]
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            self.fault(key, f"expected {expected}; got {type(value).__name__}")
-            return None if default is ... else default
-        return value
-
-    def text(self, key: str, default: Any = ...) -> str:
-        value = self.get(key, str, default, "text")
-        if value == "" and default is ...:
-            self.fault(key, "expected text; got nothing")
-        return value if value is not None or default is None else ""
-
-    def flag(self, key: str, default: bool) -> bool:
-        return bool(self.get(key, bool, default, "true or false"))
-
-    def number(self, key: str, default: float, low: float, high: float) -> float:
-        value = self.get(key, (int, float), default, "a number")
-        if not low <= value <= high:
-            self.fault(key, f"expected {low:g} to {high:g}; got {value:g}")
-            return default
-        return float(value)
-
-    def whole(self, key: str, default: int, low: int, high: int) -> int:
-        value = self.get(key, int, default, "a whole number")
-        if not low <= value <= high:
-            self.fault(key, f"expected {low} to {high}; got {value}")
-            return default
-        return int(value)
-
-    def texts(self, key: str, default: tuple[str, ...] | None = ()) -> tuple[str, ...]:
-        value = self.get(
-            key, (str, list), default if default is not None else ..., "text or a list of texts"
-        )
-        entries = [value] if isinstance(value, str) else list(value or ())
-        if not all(isinstance(v, str) for v in entries):
-            self.fault(key, "expected a list of texts")
-            return default or ()
-        return tuple(entries)
-
-    def choice(self, key: str, choices: tuple[str, ...], default: Any = ...) -> str:
-        value = self.text(key, default)
-        if value and value not in choices:
-            self.fault(key, f"expected one of {', '.join(choices)}")
-            return choices[0]
-        return value
-
-    def mapping(self, key: str) -> dict[str, str]:
-        table = self.get(key, dict, {}, "a table of texts")
-        bad = [k for k, v in table.items() if not isinstance(v, str)]
-        if bad:
-            self.fault(key, f"expected texts; {', '.join(bad)} are not")
-        return {k: v for k, v in table.items() if isinstance(v, str)}
-
-    def table(self, key: str) -> _Table:
-        return _Table(self.get(key, dict, {}, "a table"), self.at(key), self.checker)
-
-    def tables(self, key: str) -> list[_Table]:
-        entries = self.get(key, list, [], "a list of tables")
-        if not all(isinstance(e, dict) for e in entries):
-            self.fault(key, "expected a list of tables ([[...]])")
-            return []
-        return [_Table(e, f"{self.at(key)}[{n}]", self.checker) for n, e in enumerate(entries)]
-
-    def done(self) -> None:
-        for key in sorted(set(self.values) - self.seen):
-            self.fault(key, "unknown setting")
-
-
-def _settings(root: _Table) -> Settings:
+def _settings(root: Table) -> Settings:
     head = root.table("partnership")
     name = head.text("name")
     database = head.text("database", "sqlite:///partnership.db")
@@ -170,18 +74,19 @@ def _settings(root: _Table) -> Settings:
         default_purpose=_purposes(root),
         limits=_limits(root.table("limits")),
         link=_link(root.table("link")),
+        review=_review(root.table("review"), {s.id for s in sources}),
     )
     root.done()
     return settings
 
 
-def _unique(table: _Table, key: str, names: Iterable[str]) -> None:
+def _unique(table: Table, key: str, names: Iterable[str]) -> None:
     entries = [name for name in names if name]
     for twice in sorted({name for name in entries if entries.count(name) > 1}):
         table.fault(key, f"{twice} stands twice")
 
 
-def _purposes(root: _Table) -> dict[str, str]:
+def _purposes(root: Table) -> dict[str, str]:
     purposes = root.mapping("default_purpose")
     for command, purpose in purposes.items():
         if purpose not in PURPOSES:
@@ -189,14 +94,14 @@ def _purposes(root: _Table) -> dict[str, str]:
     return purposes
 
 
-def _organisation(table: _Table) -> Organisation:
+def _organisation(table: Table) -> Organisation:
     code = _ods(table, "code", table.text("code"))
     organisation = Organisation(code, table.text("name"), table.text("kind"))
     table.done()
     return organisation
 
 
-def _ods(table: _Table, key: str, text: str) -> OdsCode:
+def _ods(table: Table, key: str, text: str) -> OdsCode:
     if not text:
         return OdsCode("")
     try:
@@ -209,7 +114,7 @@ def _ods(table: _Table, key: str, text: str) -> OdsCode:
 _SOURCE_ID = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
-def _source(table: _Table, known: set[OdsCode]) -> SourceSettings:
+def _source(table: Table, known: set[OdsCode]) -> SourceSettings:
     source_id = table.text("id")
     if source_id and not _SOURCE_ID.fullmatch(source_id):
         table.fault("id", "expected lower-case letters, digits, _; 1 to 31 long")
@@ -217,6 +122,8 @@ def _source(table: _Table, known: set[OdsCode]) -> SourceSettings:
     files = tuple(_file(t, fmt) for t in table.tables("file"))
     if not files and fmt in ("fhir", "hl7v2"):
         files = (FileSettings(pattern="*", format=fmt),)
+    if sum(file.snapshot is not None for file in files) > 1:
+        table.fault("file", "a source has one whole list; several files have snapshot set")
     if not files:
         table.fault("file", "a delimited source needs at least one [[source.file]]")
     source = SourceSettings(
@@ -235,7 +142,7 @@ def _source(table: _Table, known: set[OdsCode]) -> SourceSettings:
     return source
 
 
-def _members(table: _Table, known: set[OdsCode]) -> tuple[OdsCode, ...]:
+def _members(table: Table, known: set[OdsCode]) -> tuple[OdsCode, ...]:
     texts = table.texts("organisations", None)
     if not texts and "organisations" in table.values:
         table.fault("organisations", "expected at least one organisation")
@@ -246,7 +153,7 @@ def _members(table: _Table, known: set[OdsCode]) -> tuple[OdsCode, ...]:
     return codes
 
 
-def _time_zone(table: _Table) -> str:
+def _time_zone(table: Table) -> str:
     name = table.text("time_zone", "Europe/London")
     try:
         ZoneInfo(name)
@@ -258,11 +165,11 @@ def _time_zone(table: _Table) -> str:
 
 _DELIMITED_ONLY = (
     "kind", "encoding", "delimiter", "quote", "header", "date_formats", "columns", "codes",
-    "constants", "optional", "missing_values",
+    "constants", "optional", "missing_values", "snapshot",
 )  # fmt: skip
 
 
-def _file(table: _Table, source_format: str) -> FileSettings:
+def _file(table: Table, source_format: str) -> FileSettings:
     fmt = table.choice("format", FORMATS, source_format)
     kind = table.choice("kind", KINDS, "client_record")
     columns_table = table.table("columns")
@@ -284,11 +191,13 @@ def _file(table: _Table, source_format: str) -> FileSettings:
         constants=table.mapping("constants"),
         optional=frozenset(table.texts("optional")),
         missing_values=frozenset(table.texts("missing_values", tuple(defaults.missing_values))),
+        snapshot=_whole_list(table),
     )
     if fmt == "delimited":
         _check_mapped(table, file)
         _check_codes(table, file)
         _check_columns(table, file)
+        _check_whole_list(table, file)
     for key in _DELIMITED_ONLY if fmt in ("fhir", "hl7v2") else ():
         if key in table.values:
             table.fault(key, f"a file of format {fmt} has no such setting")
@@ -296,7 +205,7 @@ def _file(table: _Table, source_format: str) -> FileSettings:
     return file
 
 
-def _check_mapped(table: _Table, file: FileSettings) -> None:
+def _check_mapped(table: Table, file: FileSettings) -> None:
     """That only fields of the file's kind are mapped, and all those it cannot do without."""
     fields, open_fields = FIELDS_BY_KIND[file.kind], OPEN_FIELDS[file.kind]
     for key, names in (
@@ -308,6 +217,8 @@ def _check_mapped(table: _Table, file: FileSettings) -> None:
             prefix = next((p for p in open_fields if name.startswith(p)), name)
             if name not in fields and (prefix not in open_fields or name == prefix):
                 table.fault(key, f"{name!r} is no field of a {file.kind} file")
+    if "action" in file.constants:
+        table.fault("constants", "'action' cannot be the same in all rows")
     for name in REQUIRED_BY_KIND[file.kind]:
         if name not in file.columns and (name in IDENTITY_FIELDS or name not in file.constants):
             table.fault("columns", f"a {file.kind} file must map {name!r}")
@@ -319,7 +230,7 @@ def _check_mapped(table: _Table, file: FileSettings) -> None:
         table.fault("constants.heading", "a care_item file must say its heading")
 
 
-def _check_codes(table: _Table, file: FileSettings) -> None:
+def _check_codes(table: Table, file: FileSettings) -> None:
     """That code tables and constants lead to codes that their field can hold."""
     for name, allowed in CODE_LISTS.items():
         ours = sorted(set(file.codes.get(name, {}).values()) - allowed)
@@ -329,7 +240,7 @@ def _check_codes(table: _Table, file: FileSettings) -> None:
             table.fault(f"constants.{name}", f"{file.constants[name]!r} is no code of this field")
 
 
-def _check_columns(table: _Table, file: FileSettings) -> None:
+def _check_columns(table: Table, file: FileSettings) -> None:
     """That the columns, the header and the optional columns speak of the same names."""
     for name, columns in file.columns.items():
         if not columns or not all(columns):
@@ -345,14 +256,38 @@ def _check_columns(table: _Table, file: FileSettings) -> None:
         table.fault("quote", "must differ from the delimiter")
 
 
-def _pattern(table: _Table) -> str:
+def _check_whole_list(table: Table, file: FileSettings) -> None:
+    if file.snapshot is None:
+        return
+    if file.kind != "client_record":
+        table.fault("snapshot", "only a client_record file can be a source's whole list")
+    if file.as_at is None:
+        table.fault("snapshot", "a whole list must say in its name of when it is: set as_at")
+    if "as_at" in {*file.columns, *file.constants}:
+        table.fault("snapshot", "all rows of a whole list stood so at one moment: map no 'as_at'")
+
+
+def _whole_list(table: Table) -> WholeList | None:
+    """`snapshot = true`, or a table of its limits."""
+    if not isinstance(table.values.get("snapshot"), dict):
+        return WholeList() if table.flag("snapshot", False) else None
+    limits, d = table.table("snapshot"), WholeList()
+    whole_list = WholeList(
+        max_withdrawn=limits.number("max_withdrawn", d.max_withdrawn, 0, 1),
+        max_quarantined=limits.number("max_quarantined", d.max_quarantined, 0, 1),
+    )
+    limits.done()
+    return whole_list
+
+
+def _pattern(table: Table) -> str:
     pattern = table.text("pattern", "*")
     if not pattern or "/" in pattern:
         table.fault("pattern", "expected a pattern for file names, without folders")
     return pattern
 
 
-def _encoding(table: _Table) -> str:
+def _encoding(table: Table) -> str:
     """An encoding whose line ends can be found before decoding, or UTF-16."""
     name = table.text("encoding", "utf-8")
     try:
@@ -366,7 +301,7 @@ def _encoding(table: _Table) -> str:
     return name
 
 
-def _one_character(table: _Table, key: str, default: str, empty: bool = False) -> str:
+def _one_character(table: Table, key: str, default: str, empty: bool = False) -> str:
     value = table.text(key, default)
     if (len(value) != 1 and not (empty and not value)) or value in ("\n", "\r", "\0"):
         table.fault(key, "expected one character, and no line end")
@@ -386,7 +321,7 @@ def _works(fmt: str) -> bool:
     return True
 
 
-def _date_formats(table: _Table, default: tuple[str, ...]) -> tuple[str, ...]:
+def _date_formats(table: Table, default: tuple[str, ...]) -> tuple[str, ...]:
     formats = table.texts("date_formats", default)
     if not formats:
         table.fault("date_formats", "expected at least one format")
@@ -398,7 +333,7 @@ def _date_formats(table: _Table, default: tuple[str, ...]) -> tuple[str, ...]:
     return formats
 
 
-def _as_at(table: _Table) -> AsAt | None:
+def _as_at(table: Table) -> AsAt | None:
     if not table.values:
         return None
     pattern, fmt = table.text("file_name"), table.text("format", "%Y%m%d")
@@ -416,7 +351,7 @@ def _as_at(table: _Table) -> AsAt | None:
     return AsAt(compiled, fmt)
 
 
-def _limits(table: _Table) -> Limits:
+def _limits(table: Table) -> Limits:
     d = Limits()
     limits = Limits(
         max_unit_bytes=table.whole("max_unit_bytes", d.max_unit_bytes, 1024, 1 << 30),
@@ -431,7 +366,10 @@ def _limits(table: _Table) -> Limits:
     return limits
 
 
-def _link(table: _Table) -> LinkSettings:
+_MOST = 1_000_000_000
+
+
+def _link(table: Table) -> LinkSettings:
     d = LinkSettings()
     guarded = "max_changed_fraction" in table.values
     link = LinkSettings(
@@ -439,8 +377,33 @@ def _link(table: _Table) -> LinkSettings:
         review_bits=table.number("review_bits", d.review_bits, -50, 100),
         accept_test_numbers=table.flag("accept_test_numbers", d.accept_test_numbers),
         max_changed_fraction=table.number("max_changed_fraction", 1, 0, 1) if guarded else None,
+        max_joined=table.whole("max_joined", d.max_joined, 0, _MOST),
+        max_joined_fraction=table.number("max_joined_fraction", d.max_joined_fraction, 0, 1),
+        max_split=table.whole("max_split", d.max_split, 0, _MOST),
+        max_split_fraction=table.number("max_split_fraction", d.max_split_fraction, 0, 1),
+        max_moved=table.whole("max_moved", d.max_moved, 0, _MOST),
+        max_moved_fraction=table.number("max_moved_fraction", d.max_moved_fraction, 0, 1),
     )
     table.done()
     if link.review_bits > link.join_bits:
         table.fault("review_bits", "must not be above join_bits")
     return link
+
+
+def _review(table: Table, sources: set[SourceId]) -> ReviewSettings:
+    d = ReviewSettings()
+    own = table.table("own_records")
+    review = ReviewSettings(
+        two_people_above=table.whole("two_people_above", d.two_people_above, 1, 10_000),
+        named_staff=table.texts("named_staff", d.named_staff),
+        undecided_days=table.whole("undecided_days", d.undecided_days, 1, 3_650),
+        double_share=table.number("double_share", d.double_share, 0, 1),
+        own_records={account: own.texts(account) for account in own.values},
+    )
+    table.done()
+    for account, records in review.own_records.items():
+        for record in records:
+            source, slash, local_id = record.partition("/")
+            if not slash or not local_id or source not in sources:
+                own.fault(account, "expected records as SOURCE/LOCAL_ID, of a source in this file")
+    return review

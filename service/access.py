@@ -7,14 +7,15 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from audit.events import AuditEvent, EventOutcome
 from consent.commands import Action, decide
 from schemas.dates import Instant
-from schemas.errors import NotPermitted
+from schemas.errors import CommonthreadError, NotPermitted
 from schemas.identifiers import PersonId
 from service.ports import Store
 
@@ -47,15 +48,45 @@ def record(
     **details: Any,
 ) -> None:
     """Writes the event durably; call it before showing what it is about."""
-    store.append_event(
-        AuditEvent(
-            at=clock(),
-            action=action.value,
-            outcome=outcome,
-            actor=actor.name,
-            role=actor.role or "-",
-            purpose=actor.purpose,
-            persons=tuple(persons),
-            details=details,
-        )
+    store.append_event(event(actor, action, clock, persons=persons, outcome=outcome, **details))
+
+
+@contextmanager
+def failure_recorded(
+    actor: Actor,
+    action: Action,
+    store: Store,
+    clock: Callable[[], Instant],
+    **details: Any,
+) -> Iterator[None]:
+    """What fails within is written down by the kind of its error: a run that is held, a request
+    that is turned down."""
+    try:
+        yield
+    except CommonthreadError as error:
+        failed = EventOutcome.FAILED
+        kind = type(error).__name__
+        record(actor, action, store, clock, outcome=failed, error=kind, **details)
+        raise
+
+
+def event(
+    actor: Actor,
+    action: Action,
+    clock: Callable[[], Instant],
+    *,
+    persons: Sequence[PersonId] = (),
+    outcome: EventOutcome = EventOutcome.PERMITTED,
+    **details: Any,
+) -> AuditEvent:
+    """The event, for a change that is written in one transaction with it."""
+    return AuditEvent(
+        at=clock(),
+        action=action.value,
+        outcome=outcome,
+        actor=actor.name,
+        role=actor.role or "-",
+        purpose=actor.purpose,
+        persons=tuple(persons),
+        details=details,
     )

@@ -22,14 +22,17 @@ Clock = Callable[[], Instant]
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def export_file(store: Store, actor: Actor, out: Path, clock: Clock) -> int:
-    """Writes the published state, sorted, whole or not at all; returns the number of rows.
+def export_file(
+    store: Store, actor: Actor, out: Path, clock: Clock, as_at: Instant | None = None
+) -> int:
+    """Writes the published state, now or as at a time, sorted, whole or not at all; returns the
+    number of rows.
 
     Parquet holds ids as they are. CSV is for spreadsheets: a text that one would take for a
-    formula gets an apostrophe before it. Raises: NotPermitted, InputError.
+    formula gets an apostrophe before it. Raises: NotPermitted, InputError, NotFound.
     """
     check_outputs([out], [])
-    rows = sorted(row for chunk in export_persons(store, actor, clock) for row in chunk)
+    rows = sorted(row for chunk in export_persons(store, actor, clock, as_at) for row in chunk)
     columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
     if out.suffix.lower() == ".csv":
         columns = [[_harmless(value) for value in column] for column in columns]

@@ -1,15 +1,21 @@
 """Stable person ids: which new cluster carries which old person on, and who is founded.
 
 Rules:
-- A person follows the cluster that holds most of its records (a split: the larger part keeps the
-  identity); ties go to the part with the person's earliest record.
-- A cluster that several persons follow keeps the one with most records in it (ties: the earliest
-  record); the others are merged into it and their ids lead to it, unless they were split at the
-  same time: then their ids lead nowhere, because they might lead to a stranger.
-- A cluster that nobody follows founds a person. Its id derives from the founding record (the
+- A person whose records all stay together keeps its id. A cluster that several such persons meet
+  in keeps the one with most records in it (ties: the earliest record); the others are merged into
+  it and their ids lead to it.
+- A person whose records part is split: its id leads nowhere from then on, because whoever kept it
+  may have meant any of the parts. The part with most of its records (ties: the earliest) carries
+  its identity on under a new id, which names the old one.
+- A person of whom no record is left is emptied, and its id leads nowhere; likewise one of whom only
+  records are left that are another person's now (service/reuse.py).
+- A cluster that no id goes over to founds a person. Its id derives from the founding record (the
   member with the smallest founder key) and a counter of how many persons that record has founded
   before: opaque, and the same if the run is repeated. A founder key is itself a keyed digest, so
   the id tells nothing to one without the database.
+- Where persons of a former run are to be restored (an undo, or its release), a cluster that has
+  just the records of a former person takes its id, before all other rules; persons that end for
+  one that comes back are undone and lead nowhere.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +32,10 @@ import pyarrow.compute as pc
 
 from schemas.identifiers import PersonId
 from service.ports import Publication
+from service.runs import Fate
 
 Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 def person_id(founder: bytes, counter: int) -> PersonId:
@@ -40,22 +48,68 @@ def person_id(founder: bytes, counter: int) -> PersonId:
 class Changes:
     """A publication and what it amounts to.
 
-    `created` persons have only records that were in none; `joined` counts persons merged away;
-    `split` counts persons whose records now lie in more than one; `moved` counts records that
-    changed person.
+    Attributes:
+        persons: (n,) string: the person of each record once it is published.
+        created: persons with only records that were in none.
+        joined: persons merged into others.
+        split: persons whose records now lie in more than one.
+        moved: (n,) records that changed person, other than with the larger part of a split one.
+        joined_records, split_records: (n,) records that were in a joined, in a split person.
+        withdrawn: records that were in a person and are no longer there.
     """
 
     publication: Publication
+    persons: pa.Array
     created: int
     joined: int
     split: int
-    moved: int
+    moved: Flags
+    joined_records: Flags
+    split_records: Flags
     withdrawn: int
 
     @property
     def changed_persons(self) -> int:
         """How many persons that were published before this run changes."""
         return self.joined + self.split
+
+    @property
+    def empty(self) -> bool:
+        """Whether it changes nobody's person."""
+        p = self.publication
+        return not any(map(len, (p.founded, p.ended, p.revived, p.closed, p.opened)))
+
+
+@dataclass(frozen=True)
+class _Meeting:
+    """Old persons and new clusters.
+
+    Attributes:
+        cluster: (n,) each record's cluster, 0 to clusters.
+        old: (n,) each record's old person, 0 to persons, -1 for none.
+        person, target, size, earliest: each pair of an old person and a cluster that have records
+            in common: how many, and the first row of them.
+        keeper: (clusters,) the old person each keeps, -1 for none.
+        fate: (persons,) how each ends, `_STAYS` where it does not.
+        into: (persons,) the cluster a merged person went to.
+    """
+
+    cluster: Ints
+    old: Ints
+    person: Ints
+    target: Ints
+    size: Ints
+    earliest: Ints
+    keeper: Ints
+    fate: Ints
+    into: Ints
+
+
+_STAYS, _MERGED, _SPLIT, _EMPTIED, _UNDONE = range(5)
+_FATES = np.array(["", Fate.MERGED, Fate.SPLIT, Fate.EMPTIED, Fate.UNDONE], dtype=object)
+
+
+_NO_RECORDS: Ints = np.zeros(0, np.int64)
 
 
 def changes(
@@ -65,60 +119,224 @@ def changes(
     memberships: pa.Table,
     founded_counts: Mapping[int, int],
     tasks: pa.Table,
+    restore: pa.Table | None = None,
+    another: Ints = _NO_RECORDS,
 ) -> Changes:
     """What must be published so that the partition `label` becomes the published one.
 
     Args:
         record_ids: (n,) ids of all live records, ascending.
         founders: (n,) binary founder keys.
-        label: (n,) position of the record that stands for each record's cluster.
-        memberships: the published partition, `record_id`, `person_id`.
+        label: (n,) what stands for each record's cluster, equal within it.
+        memberships: the published partition, `record_id` ascending, `person_id`.
+        restore: the partition of a former run, likewise, whose persons are to come back.
+        another: ids of records that have become another person.
     """
+    ids, old_codes, present = _encoded(memberships, restore)
     old_ids = memberships["record_id"].to_numpy()
-    encoded = memberships["person_id"].combine_chunks().dictionary_encode()
-    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
-    persons = encoded.dictionary.to_pylist()
-    old = _old_person(record_ids, old_ids, encoded.indices.to_numpy(zero_copy_only=False))
-    clusters, cluster = np.unique(label, return_inverse=True)
-    keeper, follows = _followers(cluster, old, len(clusters), len(persons))
+    old = _on_records(record_ids, old_ids, old_codes)
+    still = np.append(
+        np.bincount(old[(old >= 0) & ~_among(record_ids, another)], minlength=len(ids)), 0
+    )
+    meeting = replace(_met(label, np.where(still[old] > 0, old, -1), len(ids), present), old=old)
+    revived = np.zeros(0, np.int64)
+    if restore is not None:
+        former = _on_records(record_ids, restore["record_id"].to_numpy(), _codes(restore, ids))
+        revived = _restore(meeting, former, present)
+    keeper = meeting.keeper
     founding = np.flatnonzero(keeper < 0)
     founded = _founded(
-        record_ids, founders, _founders(cluster, founders, len(clusters))[founding], founded_counts
+        record_ids,
+        founders,
+        _founders(meeting.cluster, founders, len(keeper))[founding],
+        founded_counts,
     )
-    names = np.array([*persons, *founded["person_id"].to_pylist(), ""], dtype=object)
+    continues = _continued(meeting, founding)
+    names = np.array([*ids, *founded["person_id"].to_pylist(), None], dtype=object)
+    founded = founded.append_column("continues", pa.array(names[continues], pa.string()))
     carried = keeper.copy()
-    carried[founding] = len(persons) + np.arange(len(founding))
-    now = carried[cluster]
-    moved = now != old
-    gone = np.setdiff1d(old_ids, record_ids)
-    parts = np.unique(old[old >= 0] * len(clusters) + cluster[old >= 0])
-    split = np.flatnonzero(np.bincount(parts // max(len(clusters), 1)) > 1)
-    merged = np.flatnonzero((follows >= 0) & (keeper[follows] != np.arange(len(persons))))
-    into = names[keeper[follows[merged]]]
-    into[np.isin(merged, split)] = None
+    carried[founding] = len(ids) + np.arange(len(founding))
+    now = carried[meeting.cluster]
+    return _changes(record_ids, old_ids, meeting, now, names, founded, continues, revived, tasks)
+
+
+def _changes(
+    record_ids: Ints,
+    old_ids: Ints,
+    meeting: _Meeting,
+    now: Ints,
+    names: npt.NDArray[np.object_],
+    founded: pa.Table,
+    continues: Ints,
+    revived: Ints,
+    tasks: pa.Table,
+) -> Changes:
+    old, fate = meeting.old, meeting.fate
+    was, differs = old >= 0, now != old
+    gone = old_ids[~_among(old_ids, record_ids)]
+    ended = np.flatnonzero(fate != _STAYS)
+    into = np.full(len(ended), None, dtype=object)
+    merged = fate[ended] == _MERGED
+    into[merged] = names[_name_of(meeting, len(fate), founded)[meeting.into[ended[merged]]]]
     publication = Publication(
         founded=founded,
-        merged=pa.table(
+        ended=pa.table(
             {
-                "person_id": pa.array(names[merged], pa.string()),
+                "person_id": pa.array(names[ended], pa.string()),
+                "ending": pa.array(_FATES[fate[ended]], pa.string()),
                 "into": pa.array(into, pa.string()),
             }
         ),
-        closed=pa.table({"record_id": np.sort(np.append(record_ids[moved & (old >= 0)], gone))}),
+        revived=pa.table({"person_id": pa.array(names[revived], pa.string())}),
+        closed=pa.table({"record_id": np.sort(np.append(record_ids[differs & was], gone))}),
         opened=pa.table(
-            {"record_id": record_ids[moved], "person_id": pa.array(names[now[moved]], pa.string())}
+            {
+                "record_id": record_ids[differs],
+                "person_id": pa.array(names[now[differs]], pa.string()),
+            }
         ),
         tasks=tasks,
-        split=tuple(names[split]),
     )
+    # Records that go on in the larger part of a split person have not moved: `before` is whom
+    # their new person carries on.
+    before = np.append(np.arange(len(fate)), continues)[now]
+    held = np.where(was, fate[old] if len(fate) else 0, _STAYS)
+    clusters = len(meeting.keeper)
+    # A person that ended because others stand in all its records is counted as joined, where they
+    # went to a person that was there: limits see it alike.
+    taken_in = (held == _EMPTIED) & (meeting.keeper[meeting.cluster] >= 0)
     return Changes(
         publication,
-        created=len(clusters) - len(np.unique(cluster[old >= 0])),
-        joined=len(merged),
-        split=len(split),
-        moved=int((moved & (old >= 0)).sum()),
+        persons=pa.array(names[now], pa.string()),
+        created=int((np.bincount(meeting.cluster[was], minlength=clusters) == 0).sum()),
+        joined=int((fate == _MERGED).sum()) + len(np.unique(old[taken_in])),
+        split=int((fate == _SPLIT).sum()),
+        moved=was & differs & (before != old),
+        joined_records=(held == _MERGED) | taken_in,
+        split_records=held == _SPLIT,
         withdrawn=len(gone),
     )
+
+
+def _name_of(meeting: _Meeting, persons: int, founded: pa.Table) -> Ints:
+    """(clusters,) the code of each cluster's person."""
+    carried = meeting.keeper.copy()
+    carried[carried < 0] = persons + np.arange(len(founded))
+    return carried
+
+
+def _encoded(memberships: pa.Table, restore: pa.Table | None) -> tuple[list[str], Ints, Flags]:
+    """Person ids of both partitions, the codes of the first, and which ids it has."""
+    tables = [memberships] if restore is None else [memberships, restore]
+    both = pa.chunked_array(
+        [chunk for table in tables for chunk in table["person_id"].chunks], pa.string()
+    )
+    encoded = both.combine_chunks().dictionary_encode()
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)[: len(memberships)]
+    ids = encoded.dictionary.to_pylist()
+    present = np.zeros(len(ids), np.bool_)
+    present[codes] = True
+    return ids, codes, present
+
+
+def _codes(table: pa.Table, ids: list[str]) -> Ints:
+    found = pc.index_in(table["person_id"].combine_chunks(), value_set=pa.array(ids, pa.string()))
+    if isinstance(found, pa.ChunkedArray):
+        found = found.combine_chunks()
+    codes: Ints = found.to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes
+
+
+def _on_records(record_ids: Ints, held_ids: Ints, codes: Ints) -> Ints:
+    """(n,) the person's code of each live record, -1 for none."""
+    out = np.full(len(record_ids), -1, np.int64)
+    if not len(held_ids):
+        return out
+    place = np.minimum(np.searchsorted(held_ids, record_ids), len(held_ids) - 1)
+    known = held_ids[place] == record_ids
+    out[known] = codes[place[known]]
+    return out
+
+
+def _among(some: Ints, others: Ints) -> Flags:
+    """Which of some ids are among others; both ascending."""
+    if not len(others):
+        return np.zeros(len(some), np.bool_)
+    found: Flags = others[np.minimum(np.searchsorted(others, some), len(others) - 1)] == some
+    return found
+
+
+def _pairs(one: Ints, cluster: Ints, clusters: int) -> tuple[Ints, Ints, Ints, Ints]:
+    """Each pair of a code of `one` (-1 left out) and a cluster that share rows: the code, the
+    cluster, how many rows, the first of them."""
+    rows = np.flatnonzero(one >= 0)
+    keys, first, size = np.unique(
+        one[rows] * max(clusters, 1) + cluster[rows], return_index=True, return_counts=True
+    )
+    return keys // max(clusters, 1), keys % max(clusters, 1), size, rows[first]
+
+
+def _met(label: Ints, old: Ints, persons: int, present: Flags) -> _Meeting:
+    found, cluster = np.unique(label, return_inverse=True)
+    clusters = len(found)
+    person, target, size, earliest = _pairs(old, cluster, clusters)
+    parts = np.bincount(person, minlength=persons)
+    keeper = np.full(clusters, -1, np.int64)
+    fate = np.where(parts > 1, _SPLIT, np.where(parts == 0, _EMPTIED, _MERGED))
+    fate[~present] = _STAYS
+    whole = np.flatnonzero(parts[person] == 1)
+    best = whole[np.lexsort((earliest[whole], -size[whole], target[whole]))]
+    best = best[_first_of_runs(target[best])]
+    keeper[target[best]] = person[best]
+    fate[person[best]] = _STAYS
+    into = np.full(persons, -1, np.int64)
+    into[person[whole]] = target[whole]
+    return _Meeting(cluster, old, person, target, size, earliest, keeper, fate, into)
+
+
+def _restore(meeting: _Meeting, former: Ints, present: Flags) -> Ints:
+    """Gives former persons' ids to the clusters that have just their records; changes the meeting
+    in place and returns the persons that come back."""
+    keeper, fate = meeting.keeper, meeting.fate
+    clusters = len(keeper)
+    person, target, size, _ = _pairs(former, meeting.cluster, clusters)
+    sizes = np.bincount(meeting.cluster, minlength=clusters)
+    same = (np.bincount(person, minlength=len(fate))[person] == 1) & (size == sizes[target])
+    person, target = person[same], target[same]
+    back = ~present[person]
+    displaced = keeper[target]
+    fate[displaced[displaced >= 0]] = _MERGED
+    # A cluster whose id goes elsewhere founds a person.
+    keeper[np.isin(keeper, person)] = -1
+    keeper[target] = person
+    merged = np.flatnonzero(fate == _MERGED)
+    fate[merged[np.isin(meeting.into[merged], target[back])]] = _UNDONE
+    fate[fate == _EMPTIED] = _UNDONE
+    fate[person] = _STAYS
+    revived: Ints = np.sort(person[back])
+    return revived
+
+
+def _continued(meeting: _Meeting, founding: Ints) -> Ints:
+    """(founding,) the split person whose larger part each founding cluster takes on; -1: none.
+
+    A person's larger part is carried on where it founds; of several persons that a cluster would
+    carry on it takes the one with most records in it.
+    """
+    person, target = meeting.person, meeting.target
+    out = np.full(len(meeting.keeper), -1, np.int64)
+    parted = np.flatnonzero(meeting.fate[person] == _SPLIT)
+    by_person = parted[
+        np.lexsort((meeting.earliest[parted], -meeting.size[parted], person[parted]))
+    ]
+    largest = by_person[_first_of_runs(person[by_person])]
+    by_target = largest[
+        np.lexsort((meeting.earliest[largest], -meeting.size[largest], target[largest]))
+    ]
+    chosen = by_target[_first_of_runs(target[by_target])]
+    out[target[chosen]] = person[chosen]
+    return out[founding]
 
 
 def _founded(
@@ -136,35 +354,6 @@ def _founded(
             "counter": pa.array(counters, pa.int32()),
         }
     )
-
-
-def _old_person(record_ids: Ints, old_ids: Ints, old_codes: Ints) -> Ints:
-    """(n,) the published person's code of each live record, -1 for none."""
-    out = np.full(len(record_ids), -1, np.int64)
-    if not len(old_ids):
-        return out
-    place = np.minimum(np.searchsorted(old_ids, record_ids), len(old_ids) - 1)
-    known = old_ids[place] == record_ids
-    out[known] = old_codes[place[known]]
-    return out
-
-
-def _followers(cluster: Ints, old: Ints, clusters: int, persons: int) -> tuple[Ints, Ints]:
-    """The person each cluster keeps (-1: none), and the cluster each person follows (-1: none)."""
-    rows = np.flatnonzero(old >= 0)
-    keys, first, size = np.unique(
-        old[rows] * max(clusters, 1) + cluster[rows], return_index=True, return_counts=True
-    )
-    person, target, earliest = keys // max(clusters, 1), keys % max(clusters, 1), rows[first]
-    follows = np.full(persons, -1, np.int64)
-    by_person = np.lexsort((earliest, -size, person))
-    chosen = by_person[_first_of_runs(person[by_person])]
-    follows[person[chosen]] = target[chosen]
-    keeper = np.full(clusters, -1, np.int64)
-    by_cluster = chosen[np.lexsort((earliest[chosen], -size[chosen], target[chosen]))]
-    kept = by_cluster[_first_of_runs(target[by_cluster])]
-    keeper[target[kept]] = person[kept]
-    return keeper, follows
 
 
 def _first_of_runs(values: Ints) -> npt.NDArray[np.int64]:

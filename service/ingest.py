@@ -7,7 +7,8 @@ Rules:
 - Each batch and its progress are one transaction: a run that dies goes on where it was, if the
   settings and limits are still the same; else the feed is begun again.
 - One bad unit is quarantined, one bad file is refused, and the night goes on.
-- read = new + changed + unchanged + quarantined, for every feed.
+- read = new + changed + unchanged + quarantined, for every feed. Records that a source's whole list
+  lacks are no units of it: they are counted as withdrawn, apart.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class SourceReport:
     Attributes:
         feeds: how many files were read; `known` were seen before.
         counts: outcome → units.
+        withdrawn: records that whole lists lacked.
         issues: (field, reason) → fields kept as sent.
         rejected: (field, reason, message) → units, without values.
         notices: sentences on files left alone.
@@ -62,6 +64,7 @@ class SourceReport:
     feeds: int = 0
     known: int = 0
     counts: Counter[Outcome] = field(default_factory=Counter)
+    withdrawn: int = 0
     issues: Counter[tuple[str, str]] = field(default_factory=Counter)
     rejected: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
@@ -127,16 +130,20 @@ def _load(
 ) -> None:
     row = store.begin_feed(source.id, feed, reader_hash(source, feed, limits), clock())
     report.feeds += 1
-    report.counts.update(row.counts)
+    counts = Counter(row.counts)
+    report.counts.update(counts)
     try:
         for number, batch in enumerate(_batches(readers, feed, source, limits)):
             if number < row.batches_done:
                 continue
-            report.counts.update(store.load_batch(row.feed_id, number, batch, row.as_at))
+            loaded = store.load_batch(row.feed_id, number, batch, row.as_at)
+            report.counts.update(loaded)
+            counts.update(loaded)
             report.issues.update(batch.issues)
             report.rejected.update((r.field, r.reason, r.message) for r in batch.rejected)
             if progress:
                 progress(source.id, batch.units)
+        _withdraw_absent(store, row.feed_id, feed, counts, report)
     except FeedRefused as refusal:
         if refusal.reason == UNREADABLE:
             report.notices.append(
@@ -148,6 +155,23 @@ def _load(
         report.refusals.append(Refusal(feed.sha256, refusal.reason, refusal.message))
         return
     store.end_feed(row.feed_id, FeedState.LOADED, "", clock())
+
+
+def _withdraw_absent(
+    store: Store, feed_id: int, feed: FeedFile, counts: Counter[Outcome], report: SourceReport
+) -> None:
+    """Withdraws what a whole list lacks, if it was read whole. Raises: FeedRefused."""
+    whole_list = feed.settings.snapshot
+    if whole_list is None:
+        return
+    lost = counts[Outcome.QUARANTINED] - store.barred_units(feed_id)
+    if lost > whole_list.max_quarantined * counts.total():
+        report.notices.append(
+            f"feed {feed.sha256[:12]}: {lost} of {counts.total()} units of this whole list were"
+            " quarantined (max_quarantined); no record that it lacks was withdrawn"
+        )
+        return
+    report.withdrawn += store.withdraw_absent(feed_id, whole_list.max_withdrawn)
 
 
 def _batches(

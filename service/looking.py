@@ -9,7 +9,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -28,19 +28,37 @@ from schemas.identifiers import LocalId, PersonId, SourceId
 from schemas.records import ClientRecord
 from schemas.settings import Settings
 from service.access import Actor, permit, record
+from service.history import person_history
 from service.ports import HeldRecord, Store
+from service.runs import Fate
 
 Clock = Callable[[], Instant]
 WITHHELD = "withheld: restricted"
 
 
+_GONE = {
+    Fate.UNKNOWN: "no person of that id",
+    Fate.SPLIT: "that id is gone: its records lie in several persons now; identify it again",
+    Fate.EMPTIED: "that id is gone: no record of it is held any more",
+    Fate.UNDONE: "that id is gone: the run that made it was undone; identify it again",
+}
+
+
+def present_person(
+    store: Store, actor: Actor, action: Action, asked: str, clock: Clock
+) -> PersonId:
+    """The present person that an id leads to. Raises: NotFound: unknown, or gone."""
+    found = store.resolve(PersonId(asked))
+    if found.person is None:
+        record(actor, action, store, clock, outcome=EventOutcome.FAILED)
+        raise NotFound(_GONE[found.fate])
+    return found.person
+
+
 def show_person(store: Store, actor: Actor, asked: str, clock: Clock) -> dict[str, Any]:
     """One person: the records it is made of, side by side. Raises: NotPermitted, NotFound."""
     permit(actor, Action.PERSON_SHOW, store, clock)
-    person = store.resolve(PersonId(asked))
-    if person is None:
-        record(actor, Action.PERSON_SHOW, store, clock, outcome=EventOutcome.FAILED)
-        raise NotFound("no person of that id")
+    person = present_person(store, actor, Action.PERSON_SHOW, asked, clock)
     records = store.person_records(person)
     restricted = any(held.record.restricted for held in records)
     record(actor, Action.PERSON_SHOW, store, clock, persons=[person], records=len(records))
@@ -48,12 +66,13 @@ def show_person(store: Store, actor: Actor, asked: str, clock: Clock) -> dict[st
         "person_id": person,
         "asked_for": asked,
         "restricted": restricted,
-        "records": [_shown(held, restricted) for held in records],
+        "records": [shown_record(held, restricted) for held in records],
         "items": {} if restricted else dict(sorted(store.person_items(person).items())),
     }
 
 
-def _shown(held: HeldRecord, restricted: bool) -> dict[str, Any]:
+def shown_record(held: HeldRecord, restricted: bool) -> dict[str, Any]:
+    """Minimum demographics of one record; of a restricted person's without what locates it."""
     r = held.record
     names = [" ".join([*n.given, n.family or ""]).strip() or n.text for n in r.names]
     shown: dict[str, Any] = {
@@ -78,14 +97,40 @@ def _shown(held: HeldRecord, restricted: bool) -> dict[str, Any]:
 
 
 def export_persons(
-    store: Store, actor: Actor, clock: Clock
+    store: Store, actor: Actor, clock: Clock, as_at: Instant | None = None
 ) -> Iterator[list[tuple[SourceId, LocalId, PersonId]]]:
-    """(source, local id, person id) of all that is published, sorted within the store's chunks."""
+    """(source, local id, person id) of all that is published, or was at a time, sorted within the
+    store's chunks. Raises: NotPermitted; NotFound: nothing was published then."""
     permit(actor, Action.PERSON_EXPORT, store, clock)
-    memberships = store.counts()["memberships"]
-    record(actor, Action.PERSON_EXPORT, store, clock, memberships=memberships)
-    for chunk in store.export_rows():
+    run_id = None if as_at is None else store.run_as_at(as_at)
+    if run_id == 0:
+        record(actor, Action.PERSON_EXPORT, store, clock, outcome=EventOutcome.FAILED)
+        raise NotFound(f"no person was published yet at {as_at}")
+    told: dict[str, Any] = {} if run_id is None else {"as_at": as_at, "run": run_id}
+    memberships = store.counts()["memberships"] if run_id is None else None
+    record(actor, Action.PERSON_EXPORT, store, clock, memberships=memberships, **told)
+    for chunk in store.export_rows(run_id):
         yield list(chunk)
+
+
+def show_history(store: Store, actor: Actor, asked: str, clock: Clock) -> dict[str, Any]:
+    """How a person came to be what it is, and what its id answers now. Raises: NotPermitted,
+    NotFound."""
+    permit(actor, Action.PERSON_HISTORY, store, clock)
+    person = PersonId(asked)
+    said = person_history(store, person)
+    if said is None:
+        record(actor, Action.PERSON_HISTORY, store, clock, outcome=EventOutcome.FAILED)
+        raise NotFound(_GONE[Fate.UNKNOWN])
+    found = store.resolve(person)
+    persons = sorted({person, found.person or person})
+    record(actor, Action.PERSON_HISTORY, store, clock, persons=persons)
+    return {
+        "person_id": person,
+        "now": found.fate.value,
+        "leads_to": found.person,
+        "history": [asdict(one) for one in said],
+    }
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,33 @@ import os
 from pathlib import Path
 
 from linkage.model import Model
-from schemas.errors import InputError
+from schemas.errors import InputError, NotFound
 
 
 def load_model(path: Path) -> Model:
     """A model from its file. Raises: InvalidValue."""
     return Model.from_json(path.read_bytes())
+
+
+def kept_model(model_file: Path, model_hash: str) -> Model:
+    """The model of this hash: the workspace's present one, or a former one kept beside it.
+
+    Raises: NotFound where no file holds it.
+    """
+    for path in (model_file, kept_file(model_file, model_hash)):
+        if path.exists():
+            model = load_model(path)
+            if model.hash == model_hash:
+                return model
+    raise NotFound(
+        f"the model {model_hash[:12]} is neither {model_file.name} nor kept beside it as"
+        f" {kept_file(model_file, model_hash).name}: put that file back"
+    )
+
+
+def kept_file(model_file: Path, model_hash: str) -> Path:
+    """Where a former model is kept."""
+    return model_file.with_name(f"model-{model_hash[:12]}.json")
 
 
 def write_whole(path: Path, data: bytes) -> None:

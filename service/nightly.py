@@ -15,12 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from time import perf_counter
 
-from audit.events import EventOutcome
 from consent.commands import Action
 from schemas.dates import Instant
-from schemas.errors import CommonthreadError
 from schemas.settings import Settings
-from service.access import Actor, record
+from service.access import Actor, failure_recorded, record
 from service.ingest import FeedFinder, SourceReport, ingest
 from service.linking import LinkReport, link_records
 from service.ports import Reader, Store
@@ -59,12 +57,8 @@ def nightly(
     link_progress: Callable[[str, int, int], None] | None = None,
 ) -> NightlyReport:
     """Runs the night. Raises: NeedsDecision when the guard on publication stops it."""
-    try:
+    with failure_recorded(actor, Action.NIGHTLY, store, clock):
         return _night(store, settings, inputs, actor, clock, read_progress, link_progress)
-    except CommonthreadError as error:
-        failed = EventOutcome.FAILED
-        record(actor, Action.NIGHTLY, store, clock, outcome=failed, error=type(error).__name__)
-        raise
 
 
 def _night(
@@ -78,6 +72,7 @@ def _night(
 ) -> NightlyReport:
     report = NightlyReport()
     began = perf_counter()
+    store.finish_erasures()
     report.sources = ingest(
         store,
         settings,

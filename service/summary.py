@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # heavy modules, of which only the types are named here
 _MOST_REASONS = 5
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+def aligned(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     """Aligned columns: texts to the left, numbers to the right."""
     cells = [[f"{c:,}" if isinstance(c, int) else str(c) for c in row] for row in rows]
     widths = [max(len(line[i]) for line in [list(header), *cells]) for i in range(len(header))]
@@ -43,6 +43,7 @@ def ingest_document(reports: Sequence[SourceReport]) -> list[dict[str, Any]]:
             "already_known": r.known,
             "read": r.read,
             **{o.value: r.counts[o] for o in Outcome},
+            "withdrawn_by_whole_list": r.withdrawn,
             "refused": [asdict(x) for x in r.refusals],
             "quarantined_for": [
                 {"field": f, "reason": why, "message": message, "units": units}
@@ -65,8 +66,12 @@ def ingest_lines(reports: Sequence[SourceReport]) -> list[str]:
     ]
     if rows:
         rows.append(("all", *(sum(r[i] for r in rows) for i in range(1, len(header)))))
-    lines = _table(header, rows)
+    lines = aligned(header, rows)
     for r in reports:
+        if r.withdrawn:
+            lines.append(
+                f"{r.source}: {r.withdrawn:,} records withdrawn: its whole list lacks them"
+            )
         lines += [f"{r.source}: {notice}" for notice in r.notices]
         lines += [
             f"{r.source}: feed {x.sha256[:12]} refused ({x.reason}): {x.message}"
@@ -90,7 +95,16 @@ def link_lines(report: LinkReport) -> list[str]:
     if report.run_id is None:
         return ["nothing new since the last published run: persons are up to date"]
     cut = sum(int(r["cut_pairs"]) for r in report.rules)
+    compared = []
+    if report.differing is not None:
+        compared = [
+            "linked from nothing, the persons are those that the changes alone gave"
+            if report.differing == 0
+            else f"linked from nothing, {report.differing:,} records lie elsewhere than the changes"
+            " alone put them: report this; what was published is the link from nothing"
+        ]
     return [
+        *compared,
         f"run {report.run_id}: {report.records:,} records, {report.persons:,} persons",
         f"persons created {report.created:,}, joined {report.joined:,}, split {report.split:,}; "
         f"records moved {report.moved:,}, withdrawn {report.withdrawn:,}",
@@ -152,7 +166,7 @@ def explanation_lines(found: Explanation) -> list[str]:
     header = ("field", "level", "bits against strangers", "bits against relatives")
     rows = [tuple(f.values()) for f in found.fields]
     return [
-        *_table(header, rows),
+        *aligned(header, rows),
         "",
         f"match weight {found.bits:+.2f} bits (probability {found.probability:.6f}): "
         f"{found.verdict}",
@@ -198,14 +212,14 @@ def evaluation_lines(found: Evaluation) -> list[str]:
     lines = [
         f"{int(ours['records']):,} records, {int(ours['persons']):,} persons published, "
         f"{int(ours['true_persons']):,} in truth, {int(ours['true_pairs']):,} true pairs",
-        *_table(header, rows),
+        *aligned(header, rows),
     ]
     if found.planted:
         lines += ["", "planted cases: records, of them in a mixed person"]
-        lines += _table(("case", "records", "mixed"), [(k, *v) for k, v in found.planted.items()])
+        lines += aligned(("case", "records", "mixed"), [(k, *v) for k, v in found.planted.items()])
     for kind, groups in found.recall.items():
         lines += ["", f"missed matches by {kind}"]
-        lines += _table(
+        lines += aligned(
             (kind, "true pairs", "found", "recall"),
             [(g, there, hit, _rate(hit, there)) for g, (hit, there) in sorted(groups.items())],
         )

@@ -20,7 +20,7 @@ from linkage.model import Model, uk_person
 from linkage.train import Trained, train
 from schemas.errors import InvalidValue, NotUsable
 from schemas.settings import Settings
-from service.model_files import write_whole
+from service.model_files import kept_file, write_whole
 from service.ports import Store
 
 SMALLEST_TRAINING = 2_000
@@ -96,5 +96,5 @@ def _keep(model_file: Path) -> str:
         name = Model.from_json(data).hash
     except InvalidValue:
         name = hashlib.sha256(data).hexdigest()
-    write_whole(model_file.with_name(f"model-{name[:12]}.json"), data)
+    write_whole(kept_file(model_file, name), data)
     return name

@@ -30,16 +30,22 @@ from store.keyring import KeyRing
 from store.sealing import Sealer
 from store.tables import store_meta
 
-KEYSTORE, LOADS, EVENTS, GENERATION, PUBLISHED = (
+KEYSTORE, LOADS, EVENTS, GENERATION, PUBLISHED, STATES, UNDOS, DECISIONS, ERASED = (
     "keystore",
     "loads",
     "events",
     "generation",
     "published_run",
+    "link_states",
+    "undos",
+    "decisions",
+    "erased_version",
 )
-COUNTERS = (LOADS, EVENTS, GENERATION, PUBLISHED)
+COUNTERS = (LOADS, EVENTS, GENERATION, PUBLISHED, STATES, UNDOS, DECISIONS, ERASED)
 """Counters in store_meta, all from 0: writes to feeds and what they brought, audit events, the
-ingest generation, the latest published run. `keystore` is the identity of the keys."""
+ingest generation, the latest published run, the latest link state, undos and releases of runs,
+changes of decisions, the greatest version id that was erased.
+`keystore` is the identity of the keys."""
 
 _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -127,8 +133,9 @@ def next_id(conn: Connection, column: Column[int]) -> int:
     return int(conn.scalar(select(func.coalesce(func.max(column), 0))) or 0) + 1
 
 
-def open_engine(url: str) -> Engine:
-    """An engine for `sqlite:///FILE` or `postgresql+psycopg://...`.
+def open_engine(url: str, schema: str | None = None) -> Engine:
+    """An engine for `sqlite:///FILE` or `postgresql+psycopg://...`; there in another schema than
+    the account's own, if one is named.
 
     Raises: StoreError: not such a URL, or SQLite without a file.
     """
@@ -140,10 +147,10 @@ def open_engine(url: str) -> Engine:
         raise StoreError(
             f"database: expected {' or '.join(sorted(_OPENERS))}; got {parsed.drivername}"
         )
-    return _OPENERS[parsed.drivername](parsed)
+    return _OPENERS[parsed.drivername](parsed, schema)
 
 
-def _open_sqlite(url: URL) -> Engine:
+def _open_sqlite(url: URL, _: str | None) -> Engine:
     if not url.database or url.database == ":memory:":
         raise StoreError("database: expected a file after sqlite:///; nothing durable is in memory")
     path = Path(url.database)
@@ -166,11 +173,13 @@ def _open_sqlite(url: URL) -> Engine:
     return engine
 
 
-def _open_postgresql(url: URL) -> Engine:
-    return create_engine(url)
+def _open_postgresql(url: URL, schema: str | None) -> Engine:
+    if schema is None:
+        return create_engine(url)
+    return create_engine(url, connect_args={"options": f"-c search_path={schema}"})
 
 
-_OPENERS: Mapping[str, Callable[[URL], Engine]] = {
+_OPENERS: Mapping[str, Callable[[URL, str | None], Engine]] = {
     "sqlite": _open_sqlite,
     "sqlite+pysqlite": _open_sqlite,
     "postgresql+psycopg": _open_postgresql,

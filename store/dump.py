@@ -3,7 +3,8 @@
 Rules:
 - Every table's rows in order of their keys, payloads unsealed, ids included.
 - Left out is what may differ between equal histories: nonces and key ids, keyed digests (they
-  hang on the keyring), wall-clock times, how match rows are split into segments.
+  hang on the keyring), wall-clock times, how match rows are split into segments and link states
+  into parts.
 - It shows everything that is held. It is for checks of this program, never for a user's eyes.
 """
 
@@ -16,13 +17,15 @@ from typing import Any
 from sqlalchemy import Row, Table, select
 
 from store import tables
+from store.arrow import unpacked
 from store.database import KEYSTORE, LOADS, Database
 from store.feeds import opened_detail
+from store.link_state import kept_tables, read_state
 from store.segments import live_rows
 
 _DIGESTS = frozenset(
     {"record_key", "item_key", "staff_key", "subject_key", "nhs_key", "content_hash"}
-    | {"retired_key", "survivor_key"}
+    | {"retired_key", "survivor_key", "left_key", "right_key"}
 )
 _WALL_CLOCK = frozenset({"received_at", "ended_at", "started_at", "at"})
 _OWN_META = frozenset({KEYSTORE, LOADS})
@@ -33,6 +36,8 @@ def logical_dump(database: Database) -> Iterator[str]:
     for table in sorted(tables.metadata.tables.values(), key=lambda t: t.name):
         if table is tables.match_segment:
             yield from _match_lines(database)
+        elif table is tables.link_state_part:
+            yield from _state_lines(database)
         else:
             yield from _table_lines(database, table)
 
@@ -73,6 +78,7 @@ def _event(plain: bytes) -> Any:
 _READ: dict[str, Callable[[bytes], Any]] = {
     tables.feed.name: lambda plain: plain.decode("utf-8", "surrogateescape"),
     tables.audit_event.name: _event,
+    tables.link_delta.name: lambda plain: unpacked(plain).to_pydict(),
 }
 """How a table's sealed column reads, where it is not plain JSON."""
 
@@ -85,6 +91,14 @@ def _match_lines(database: Database) -> Iterator[str]:
             found += [{"source": source, **first, **second} for first, second in rows]
     for row in sorted(found, key=lambda row: int(row["record_id"])):
         yield _line(tables.match_segment.name, row)
+
+
+def _state_lines(database: Database) -> Iterator[str]:
+    """The latest link state's tables, however they are split into parts."""
+    kept = read_state(database)
+    for kind, table in kept_tables(kept) if kept else ():
+        for row in table.to_pylist():
+            yield _line(tables.link_state_part.name, {"kind": kind, **row})
 
 
 def _line(table: str, values: dict[str, Any]) -> str:

@@ -7,9 +7,10 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from sqlalchemy import Connection, insert
+import msgspec
+from sqlalchemy import Connection, insert, select
 
 from audit.events import AuditEvent, canonical
 from store.database import EVENTS, Database
@@ -17,6 +18,8 @@ from store.tables import audit_event
 
 EVENT_SOURCE = "audit"
 """The key group that events are sealed in."""
+_PAGE = 5_000
+_DECODER = msgspec.json.Decoder(AuditEvent)
 
 
 def append_event(database: Database, event: AuditEvent) -> None:
@@ -38,3 +41,18 @@ def append_event(database: Database, event: AuditEvent) -> None:
         return write
 
     database.optimistic(EVENTS, prepare)
+
+
+def events(database: Database) -> Iterator[AuditEvent]:
+    """See service.ports.Store.events. In pages, so that a long log is never held whole."""
+    seen = 0
+    while True:
+        query = select(audit_event.c.seq, audit_event.c.body).order_by(audit_event.c.seq)
+        with database.reading() as conn:
+            rows = conn.execute(query.where(audit_event.c.seq > seen).limit(_PAGE)).all()
+        if not rows:
+            return
+        pairs = ((row.seq, row.body) for row in rows)
+        for body in database.sealer.unseal_many(audit_event, "body", pairs):
+            yield _DECODER.decode(body)
+        seen = rows[-1].seq

@@ -19,7 +19,7 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -139,7 +139,7 @@ class KeyRing:
     """The opened keys of one workspace. Safe to use from several threads."""
 
     def __init__(self, keystore: KeyStore, key: WorkspaceKey) -> None:
-        self._keystore, self._wrapping = keystore, AESGCM(key.load())
+        self.keystore, self._wrapping = keystore, AESGCM(key.load())
         self._lock = threading.Lock()
         self._ciphers: dict[int, AESGCM] = {}
         self._open_groups: dict[str, Lease] = {}
@@ -159,7 +159,7 @@ class KeyRing:
 
     def close(self) -> None:
         """Releases the keystore's file; the next use opens it again."""
-        self._keystore.close()
+        self.keystore.close()
 
     def lease(self, source: str, rows: int) -> list[Lease]:
         """Leave to seal that many rows of the source, under as few keys as the rule allows.
@@ -191,6 +191,26 @@ class KeyRing:
             key_id = self._new_keys(source, 1)[0]
             return Lease(key_id, self._ciphers[key_id], 1)
 
+    def sign(self, document: bytes) -> str:
+        """A keyed digest of a document about this workspace, hex."""
+        return self.indexes.content_hashes("document", "", [document])[0].hex()
+
+    def held_back(self, source: str) -> None:
+        """The source's next rows are sealed under keys that are made for them."""
+        with self._lock:
+            self._open_groups.pop(source, None)
+
+    def destroy(self, source: str, key_ids: Collection[int], at: str) -> None:
+        """Destroys data keys of a source: what they sealed is unreadable from now on, for ever.
+
+        Raises: StoreError: the keystore is in use by another program.
+        """
+        with self._lock:
+            self._open_groups.pop(source, None)
+            for key_id in key_ids:
+                self._ciphers.pop(key_id, None)
+        self.keystore.destroy(key_ids, at)
+
     def cipher(self, key_id: int) -> AESGCM:
         """The data key of this id. Raises: StoreError if the keystore does not hold it."""
         found = self._ciphers.get(key_id)
@@ -206,7 +226,7 @@ class KeyRing:
         return found
 
     def _load(self, key_id: int) -> None:
-        for found, wrapped in self._keystore.data_keys(key_id, key_id + _PREFETCH).items():
+        for found, wrapped in self.keystore.data_keys(key_id, key_id + _PREFETCH).items():
             try:
                 self._ciphers[found] = AESGCM(self._unwrapped(f"data/{found}", wrapped))
             except InvalidTag:
@@ -221,7 +241,7 @@ class KeyRing:
             made[key_id] = secrets.token_bytes(KEY_BYTES)
             return _wrapped(self._wrapping, f"data/{key_id}", made[key_id])
 
-        ids = self._keystore.add(source, count, wrap_new)
+        ids = self.keystore.add(source, count, wrap_new)
         self._ciphers.update((key_id, AESGCM(key)) for key_id, key in made.items())
         return ids
 

@@ -24,6 +24,7 @@ class Kind:
         name: told apart in content digests by this.
         head, version: its tables.
         id_column, key_column: of the head: its row id, and the keyed digest of the source's id.
+        withdrawn_columns: of the head, where things of this kind can be withdrawn.
         extra_columns: of the head, beside those that every head has.
         rows: its rows in a batch.
         keys: (indexes, source, rows) → `key_column` of each row.
@@ -36,6 +37,7 @@ class Kind:
     version: Table
     id_column: str
     key_column: str
+    withdrawn_columns: Sequence[str]
     extra_columns: Sequence[str]
     extra_sources: Sequence[str]
     rows: Callable[[UnitBatch], pa.Table]
@@ -62,6 +64,7 @@ RECORD = Kind(
     version=tables.record_version,
     id_column="record_id",
     key_column="record_key",
+    withdrawn_columns=("withdrawn_at",),
     extra_columns=("nhs_key",),
     extra_sources=("nhs_number",),
     rows=lambda batch: batch.records,
@@ -74,6 +77,7 @@ ITEM = Kind(
     version=tables.care_item_version,
     id_column="care_item_id",
     key_column="item_key",
+    withdrawn_columns=(),
     extra_columns=("heading", "subject_key"),
     extra_sources=("heading", "subject"),
     rows=lambda batch: batch.items,
@@ -88,6 +92,7 @@ STAFF = Kind(
     version=tables.staff_entry_version,
     id_column="staff_entry_id",
     key_column="staff_key",
+    withdrawn_columns=(),
     extra_columns=(),
     extra_sources=("staff_id",),
     rows=lambda batch: batch.staff,

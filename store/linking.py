@@ -1,4 +1,4 @@
-"""What linkage reads: the columns of every live record, and the published partition.
+"""What linkage reads: the columns of live records and former versions, what runs published.
 
 Rules:
 - Readers see the published run and nothing of one being published: memberships with from_run at
@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -17,17 +17,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
-from schemas.columns import MATCH_SCHEMA
+from schemas.columns import MATCH_SCHEMA, match_table
 from schemas.dates import Instant
-from service.ports import RunRow
+from schemas.records import ClientRecord
+from service.runs import DELTA_SCHEMA, RunKind, RunRow, RunState
+from store.arrow import unpacked
 from store.database import GENERATION, PUBLISHED, Database, read_counter
-from store.merges import all_leads
+from store.merges import same_as
 from store.segments import live_ids, live_rows
-from store.tables import link_run, membership, person, record
+from store.tables import link_delta, link_run, membership, person, record, record_version
 
 COLUMNS_SCHEMA = pa.schema(
     [
         ("record_id", pa.int64()),
+        ("version_id", pa.int64()),
         ("source", pa.string()),
         ("founder", pa.binary()),
         ("same_as", pa.int64()),
@@ -39,17 +42,20 @@ SOURCES_SCHEMA = pa.schema(
 )
 MEMBERS_SCHEMA = pa.schema([("record_id", pa.int64()), ("person_id", pa.string())])
 _PAGE = 100_000
+_OPENED_ROWS = 10_000
+_RECORD = msgspec.json.Decoder(ClientRecord)
 
 
 def match_columns(database: Database) -> pa.Table:
     """See service.ports.Store.match_columns."""
     parts = [COLUMNS_SCHEMA.empty_table()]
     with database.reading() as conn:
-        same_ids, same_targets = _same_as(database, conn)
+        same_ids, same_targets = same_as(database, conn)
         for source, ids, features in live_rows(database, conn):
             found = pc.index_in(ids["record_id"], value_set=same_ids)
             columns = [
                 ids["record_id"],
+                ids["version_id"],
                 pa.repeat(pa.scalar(source), ids.num_rows),
                 ids["founder"],
                 pc.take(same_targets, found),
@@ -59,20 +65,44 @@ def match_columns(database: Database) -> pa.Table:
     return _by_record(pa.concat_tables(parts))
 
 
-def _same_as(database: Database, conn: Connection) -> tuple[pa.Array, pa.Array]:
-    """Ids of merged-away records that are held, and of the records that they lead to."""
-    leads = all_leads(conn)
-    keys = {key for pair in leads.items() for key in pair}
-    ids = dict(database.bulk.lookup(conn, record, "record_key", ("record_key", "record_id"), keys))
-    pairs = [
-        (ids[retired], ids[survivor])
-        for retired, survivor in leads.items()
-        if retired in ids and survivor in ids
-    ]
-    return (
-        pa.array([pair[0] for pair in pairs], pa.int64()),
-        pa.array([pair[1] for pair in pairs], pa.int64()),
+def declared_merges(database: Database, conn: Connection) -> list[tuple[int, int]]:
+    """(retired, survivor) of the records that their source declared to be one and that stand."""
+    retired, survivors = same_as(database, conn)
+    return list(zip(retired.to_pylist(), survivors.to_pylist(), strict=True))
+
+
+def past_columns(database: Database, version_ids: Sequence[int]) -> pa.Table:
+    """See service.ports.Store.past_columns."""
+    parts = [COLUMNS_SCHEMA.empty_table()]
+    with database.reading() as conn:
+        for start in range(0, len(version_ids), _OPENED_ROWS):
+            wanted = [int(version_id) for version_id in version_ids[start : start + _OPENED_ROWS]]
+            parts.append(_opened_versions(database, conn, wanted))
+    return _by_record(pa.concat_tables(parts))
+
+
+def _opened_versions(database: Database, conn: Connection, version_ids: list[int]) -> pa.Table:
+    """Columns of the versions that are held, from their contents."""
+    columns = ("version_id", "record_id", "content")
+    held = list(database.bulk.lookup(conn, record_version, "version_id", columns, version_ids))
+    contents = database.sealer.unseal_many(
+        record_version, "content", ((row[0], row[2]) for row in held)
     )
+    features = match_table(_RECORD.decode(content) for content in contents)
+    heads = database.bulk.lookup(
+        conn, record, "record_id", ("record_id", "source", "record_key"), (row[1] for row in held)
+    )
+    known = {record_id: (source, key) for record_id, source, key in heads}
+    owners = [known[row[1]] for row in held]
+    ids = {
+        "record_id": [row[1] for row in held],
+        "version_id": [row[0] for row in held],
+        "source": [source for source, _ in owners],
+        "founder": [key for _, key in owners],
+        "same_as": [None] * len(held),
+    }
+    arrays = [pa.array(ids[name], COLUMNS_SCHEMA.field(name).type) for name in ids]
+    return pa.Table.from_arrays([*arrays, *features.columns], schema=COLUMNS_SCHEMA)
 
 
 def record_sources(database: Database) -> pa.Table:
@@ -102,11 +132,13 @@ def is_published(run_id: int) -> ColumnElement[bool]:
     return and_(membership.c.from_run <= run_id, or_(ended.is_(None), ended > run_id))
 
 
-def memberships(database: Database) -> pa.Table:
+def memberships(database: Database, run_id: int | None = None) -> pa.Table:
     """See service.ports.Store.memberships."""
     parts = [MEMBERS_SCHEMA.empty_table()]
     with database.reading() as conn:
-        for records, persons in _membership_pages(conn, read_counter(conn, PUBLISHED)):
+        published = read_counter(conn, PUBLISHED)
+        shown = published if run_id is None else min(run_id, published)
+        for records, persons in _membership_pages(conn, shown):
             parts.append(pa.table([records, persons], schema=MEMBERS_SCHEMA))
     return pa.concat_tables(parts)
 
@@ -137,20 +169,54 @@ def founded_counts(database: Database) -> dict[int, int]:
 def last_run(database: Database) -> RunRow | None:
     """See service.ports.Store.last_run."""
     with database.reading() as conn:
-        run_id = read_counter(conn, PUBLISHED)
-        row = conn.execute(select(link_run).where(link_run.c.run_id == run_id)).one_or_none()
-    if row is None:
-        return None
-    return RunRow(
-        run_id=row.run_id,
-        state=row.state,
-        model_hash=row.model_hash,
-        started_at=Instant(row.started_at),
-        generation=row.generation,
-        summary=msgspec.json.decode(
-            database.sealer.unseal(link_run, "summary", row.run_id, row.summary)
-        ),
+        found = read_runs(database, conn, link_run.c.run_id == read_counter(conn, PUBLISHED))
+    return found[0] if found else None
+
+
+def runs(database: Database) -> Sequence[RunRow]:
+    """See service.ports.Store.runs."""
+    with database.reading() as conn:
+        return read_runs(database, conn, link_run.c.run_id <= read_counter(conn, PUBLISHED))
+
+
+def read_runs(database: Database, conn: Connection, which: ColumnElement[bool]) -> list[RunRow]:
+    """The runs of a condition, oldest first."""
+    rows = conn.execute(select(link_run).where(which).order_by(link_run.c.run_id)).all()
+    summaries = database.sealer.unseal_many(
+        link_run, "summary", ((row.run_id, row.summary) for row in rows)
     )
+    return [
+        RunRow(
+            run_id=row.run_id,
+            state=RunState(row.state),
+            kind=RunKind(row.kind),
+            model_hash=row.model_hash,
+            generation=row.generation,
+            started_at=Instant(row.started_at),
+            state_id=row.state_id,
+            summary=msgspec.json.decode(summary),
+        )
+        for row, summary in zip(rows, summaries, strict=True)
+    ]
+
+
+def run_as_at(database: Database, at: Instant) -> int:
+    """See service.ports.Store.run_as_at."""
+    with database.reading() as conn:
+        shown = link_run.c.run_id <= read_counter(conn, PUBLISHED), link_run.c.started_at <= at
+        return int(conn.scalar(select(func.max(link_run.c.run_id)).where(*shown)) or 0)
+
+
+def run_delta(database: Database, run_id: int) -> pa.Table:
+    """See service.ports.Store.run_delta."""
+    with database.reading() as conn:
+        rows = conn.execute(
+            select(link_delta).where(link_delta.c.run_id == run_id).order_by(link_delta.c.delta_id)
+        ).all()
+    opened = database.sealer.unseal_many(
+        link_delta, "body", ((row.delta_id, row.body) for row in rows)
+    )
+    return pa.concat_tables([DELTA_SCHEMA.empty_table(), *(unpacked(plain) for plain in opened)])
 
 
 def generation(database: Database) -> int:

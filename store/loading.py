@@ -4,16 +4,18 @@ Rules:
 - Hashing, classifying and sealing are done on a snapshot, before the write transaction opens; that
   transaction only writes prepared rows (store/database.py, `optimistic`).
 - Which version is live, and what an arrival counts as: store/versions.py.
-- A merge is `changed` when it is news, `unchanged` when known.
+- What a withdrawal counts as: store/withdrawals.py. A merge, and the undoing of one, is `changed`
+  when it is news, `unchanged` when known.
 - A unit's outcome: quarantined if rejected; else new if any part of it is new, changed if any
   changed, unchanged otherwise; but a unit with a client record that was held before counts as
   changed where any part is new.
-- The generation grows when a live record changed, or where a merge leads.
+- The generation grows when a live record changed, came or went, or where a merge leads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import Connection, Table, insert, update
@@ -23,15 +25,15 @@ from schemas.dates import Instant
 from schemas.errors import StoreError
 from schemas.records import Outcome
 from service.ports import FeedRow, FeedState
+from store.barring import next_version, without_barred
 from store.bulk import Rows
 from store.database import GENERATION, LOADS, Database, advance, next_id, read_counter
 from store.feeds import Detail, progress, read_feed, sealed_details
 from store.kinds import KINDS, RECORD, Kind
-from store.merges import COLUMNS as MERGE_COLUMNS
 from store.merges import plan_merges
 from store.segments import COLUMNS as SEGMENT_COLUMNS
 from store.segments import IDS_SCHEMA, segment_row
-from store.tables import field_issue, match_segment, quarantine, source_merge
+from store.tables import field_issue, match_segment, quarantine, withdrawal
 from store.versions import (
     CHANGED,
     NEW,
@@ -40,9 +42,12 @@ from store.versions import (
     Head,
     History,
     Plan,
+    TakenBack,
     fold,
     heads_needing_history,
 )
+from store.withdrawals import COLUMNS as WITHDRAWAL_COLUMNS
+from store.withdrawals import Withdrawals, plan_withdrawals, read_withdrawals, taken_back
 
 _REJECTED = NEW + 1
 _OUTCOMES = {
@@ -65,20 +70,23 @@ def load_batch(
     """
     with database.reading() as conn:
         source = read_feed(conn, feed_id).source
+    batch = without_barred(database, source, batch)
     arrivals = {
-        kind: _arrivals(database, kind, source, kind.rows(batch), default_as_at)
-        for kind in KINDS
-        if kind.rows(batch).num_rows
+        kind: _arrivals(database, kind, source, kind.rows(batch), default_as_at) for kind in KINDS
     }
+    withdrawals = read_withdrawals(database, source, batch.withdrawals, default_as_at)
 
     def prepare(snapshot: Connection, _: int) -> Callable[[Connection], Mapping[Outcome, int]]:
         known = read_feed(snapshot, feed_id)
         _check_next(known, number)
         work, units = _Work(database, snapshot, known, batch), _UnitOutcomes(batch)
-        for kind, rows in arrivals.items():
-            units.add(rows.units, work.fold_kind(kind, rows), is_record=kind is RECORD)
-        merge_units, outcomes = work.fold_merges(default_as_at)
-        units.add(merge_units, outcomes, is_record=False)
+        records, taken = work.fold_records(arrivals[RECORD], withdrawals)
+        units.add(arrivals[RECORD].units, records, is_record=True)
+        units.add(withdrawals.units, taken, is_record=False)
+        for kind in KINDS:
+            if kind is not RECORD:
+                units.add(arrivals[kind].units, work.fold_kind(kind, arrivals[kind]))
+        units.add(*work.fold_merges(default_as_at))
         work.quarantine()
         counts = units.counts()
 
@@ -131,29 +139,60 @@ class _Work:
         self.inserts: list[tuple[Table, Sequence[str], Rows]] = []
         self.updates: list[tuple[Table, str, Sequence[str], Rows]] = []
         self.relinks = False
+        self._records: dict[bytes, Head] = {}
 
     def fold_kind(self, kind: Kind, arrivals: Arrivals) -> list[int]:
-        """Plans the arrivals of one kind; returns their outcomes."""
-        found = self.database.bulk.lookup(
-            self.snapshot,
-            kind.head,
-            kind.key_column,
-            (kind.key_column, kind.id_column, *_HEAD_COLUMNS),
-            arrivals.keys,
+        """Plans the arrivals of a kind that is never withdrawn; returns their outcomes."""
+        if not arrivals.keys:
+            return []
+        heads = self._held(kind, arrivals.keys)
+        plan = self._fold(kind, arrivals, heads, TakenBack())
+        self._heads(kind, plan, heads)
+        return plan.outcomes
+
+    def fold_records(
+        self, arrivals: Arrivals, withdrawals: Withdrawals
+    ) -> tuple[list[int], list[int]]:
+        """Plans client records, then withdrawals; returns the outcomes of each."""
+        if not arrivals.keys and not withdrawals.keys:
+            return [], []
+        heads = self._records = self._held(RECORD, [*arrivals.keys, *withdrawals.keys])
+        standing = {key for key, head in heads.items() if head.stood}
+        unsure = [key for key in arrivals.keys if key not in standing]
+        taken = taken_back(self.database, self.snapshot, self.known.source, unsure)
+        plan = self._fold(RECORD, arrivals, heads, taken)
+        back = plan_withdrawals(self.database, self.snapshot, self.known, withdrawals, heads)
+        self.inserts.append((withdrawal, WITHDRAWAL_COLUMNS, back.founded))
+        self._heads(RECORD, plan, heads)
+        self._segment(heads)
+        self.relinks |= any(
+            not head.stood or head.row >= 0 if head.withdrawn_at is None else head.stood
+            for head in heads.values()
         )
+        return plan.outcomes, back.outcomes
+
+    def _held(self, kind: Kind, keys: Sequence[bytes]) -> dict[bytes, Head]:
+        """What is held under the keys."""
+        columns = (kind.key_column, kind.id_column, *_HEAD_COLUMNS, *kind.withdrawn_columns)
+        found = self.database.bulk.lookup(self.snapshot, kind.head, kind.key_column, columns, keys)
         heads = {row[0]: Head(*row[1:]) for row in found}
+        for head in heads.values():
+            head.stood = head.withdrawn_at is None
+        return heads
+
+    def _fold(
+        self, kind: Kind, arrivals: Arrivals, heads: dict[bytes, Head], taken: TakenBack
+    ) -> Plan:
         plan = fold(
             arrivals,
             heads,
             self._history(kind, heads_needing_history(arrivals, heads)),
             next_id(self.snapshot, kind.head.c[kind.id_column]),
-            next_id(self.snapshot, kind.version.c.version_id),
+            next_version(self.snapshot, kind),
+            taken,
         )
-        self._heads(kind, plan, heads)
         self._versions(kind, arrivals, plan)
-        if kind is RECORD:
-            self._segment(heads)
-        return plan.outcomes
+        return plan
 
     def _history(self, kind: Kind, head_ids: set[int]) -> History:
         spans: dict[tuple[int, bytes], list[tuple[str, str]]] = {}
@@ -165,42 +204,44 @@ class _Work:
         return spans
 
     def _heads(self, kind: Kind, plan: Plan, heads: Mapping[bytes, Head]) -> None:
-        """Rows of heads founded, of those whose live version changed, of those moved on."""
+        """Rows of heads founded, of those whose live version changed, of those moved on or
+        withdrawn."""
         source = self.known.source
         founded = {head.head_id for _, head in plan.founded}
         changed = [h for h in heads.values() if h.changed and h.head_id not in founded]
         rows = [h.row for _, h in plan.founded] + [h.row for h in changed]
         taken = kind.rows(self.batch).select(kind.extra_sources).take(pa.array(rows, pa.int64()))
         extras = iter(kind.extras(self.database.keys.indexes, source, taken))
-        columns = (kind.id_column, "source", kind.key_column, *_HEAD_COLUMNS, *kind.extra_columns)
+        withdrawn = kind.withdrawn_columns
+        state = (*_HEAD_COLUMNS, *withdrawn)
+        columns = (kind.id_column, "source", kind.key_column, *state, *kind.extra_columns)
+
+        def values(head: Head) -> tuple[Any, ...]:
+            since = (head.withdrawn_at,) if withdrawn else ()
+            return (head.as_at, head.content_hash, head.version_id, *since)
+
         self.inserts.append(
             (
                 kind.head,
                 columns,
-                [
-                    (h.head_id, source, key, h.as_at, h.content_hash, h.version_id, *next(extras))
-                    for key, h in plan.founded
-                ],
+                [(h.head_id, source, key, *values(h), *next(extras)) for key, h in plan.founded],
             )
         )
         self.updates += [
             (
                 kind.head,
                 kind.id_column,
-                (*_HEAD_COLUMNS, *kind.extra_columns),
-                [
-                    (h.head_id, h.as_at, h.content_hash, h.version_id, *next(extras))
-                    for h in changed
-                ],
+                (*state, *kind.extra_columns),
+                [(h.head_id, *values(h), *next(extras)) for h in changed],
             ),
             (
                 kind.head,
                 kind.id_column,
-                ("as_at",),
+                state,
                 [
-                    (h.head_id, h.as_at)
+                    (h.head_id, *values(h))
                     for h in heads.values()
-                    if h.advanced and not h.changed and h.head_id not in founded
+                    if (h.advanced or h.retaken) and not h.changed and h.head_id not in founded
                 ],
             ),
         ]
@@ -222,14 +263,14 @@ class _Work:
         self.updates.append((kind.version, "version_id", ("last_as_at",), plan.superseded))
 
     def _segment(self, heads: Mapping[bytes, Head]) -> None:
-        """The match segment of the records that this batch made live."""
+        """The match segment of the versions that this batch made their records' own. Withdrawn
+        records have theirs too: they may come back without another."""
         live = sorted(
             ((key, head) for key, head in heads.items() if head.row >= 0),
             key=lambda pair: pair[1].head_id,
         )
         if not live:
             return
-        self.relinks = True
         columns = ["local_id", *MATCH_SCHEMA.names]
         rows = self.batch.records.select(columns).take([head.row for _, head in live])
         ids = pa.table(
@@ -248,13 +289,13 @@ class _Work:
         self.inserts.append((match_segment, SEGMENT_COLUMNS, [row]))
 
     def fold_merges(self, default_as_at: Instant) -> tuple[list[int], list[int]]:
-        """Plans the batch's merges; returns their units and outcomes."""
+        """Plans the batch's merges, after its records; returns their units and outcomes."""
         rows = self.batch.merges
-        if not rows.num_rows:
-            return [], []
-        plan = plan_merges(self.database, self.snapshot, self.known, rows, default_as_at)
-        self.inserts.append((source_merge, MERGE_COLUMNS, plan.founded))
-        self.updates.append((source_merge, "merge_id", ("as_at",), plan.advanced))
+        plan = plan_merges(
+            self.database, self.snapshot, self.known, rows, default_as_at, self._records
+        )
+        self.inserts += plan.inserts
+        self.updates += [(table, key, ("as_at",), moved) for table, key, moved in plan.updates]
         self.relinks |= plan.relinks
         return rows["unit"].to_pylist(), plan.outcomes
 
@@ -291,7 +332,9 @@ class _UnitOutcomes:
         self._held_before = [False] * batch.units
         self._rejected = [r.unit - batch.first_unit for r in batch.rejected]
 
-    def add(self, units: Sequence[int], outcomes: Sequence[int], *, is_record: bool) -> None:
+    def add(
+        self, units: Sequence[int], outcomes: Sequence[int], *, is_record: bool = False
+    ) -> None:
         """Adds the outcomes of parts, one per unit given."""
         best, first = self._best, self._first
         for unit, outcome in zip(units, outcomes, strict=True):

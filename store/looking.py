@@ -3,7 +3,9 @@
 Rules:
 - A record is found by keyed digest or by row id; its content is unsealed only then.
 - Persons and memberships are those of the published run.
-- A merged-away person's id leads, step by step, to the person that is present.
+- A withdrawn record is neither shown nor counted, and the care items of its client are not shown;
+  both are held.
+- What an id answers over time: store/persons.py.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from schemas.dates import Instant
@@ -22,14 +26,14 @@ from schemas.records import ClientRecord
 from service.ports import FeedState, HeldRecord, SourceState
 from store import tables
 from store.database import PUBLISHED, Database, read_counter
-from store.linking import is_published, memberships, record_sources
-from store.tables import care_item, feed, field_issue, membership, person, quarantine, record
+from store.linking import SOURCES_SCHEMA, is_published, memberships, record_sources
+from store.persons import present_count
+from store.tables import care_item, feed, field_issue, membership, quarantine, record
 from store.tables import record_version as version
 
 _DECODER = msgspec.json.Decoder(ClientRecord)
 _EXPORT_ROWS = 10_000
 _COUNTED = {
-    "records": tables.record,
     "versions": tables.record_version,
     "items": tables.care_item,
     "quarantine": tables.quarantine,
@@ -50,7 +54,7 @@ def held_records(
         select(record, version.c.content, membership.c.person_id)
         .join(version, version.c.version_id == record.c.version_id)
         .outerjoin(membership, joined)
-        .where(where)
+        .where(where, record.c.withdrawn_at.is_(None))
         .order_by(record.c.record_id)
     ).all()
     contents = database.sealer.unseal_many(
@@ -59,6 +63,7 @@ def held_records(
     return [
         HeldRecord(
             record_id=row.record_id,
+            version_id=row.version_id,
             source=SourceId(row.source),
             as_at=Instant(row.as_at),
             record=_DECODER.decode(content),
@@ -89,28 +94,6 @@ def numbered(database: Database, number: NhsNumber) -> Sequence[HeldRecord]:
         return held_records(database, conn, record.c.nhs_key == key)
 
 
-def resolve(database: Database, person_id: PersonId) -> PersonId | None:
-    """See service.ports.Store.resolve."""
-    with database.reading() as conn:
-        published = read_counter(conn, PUBLISHED)
-        present: PersonId | None = None
-        leads_to: PersonId | None = person_id
-        while leads_to is not None:
-            row = conn.execute(
-                select(person).where(
-                    person.c.person_id == leads_to, person.c.founded_run <= published
-                )
-            ).one_or_none()
-            if row is None:
-                return None
-            present = leads_to
-            ended = row.ended_run is not None and row.ended_run <= published
-            if ended and row.merged_into is None:
-                return None
-            leads_to = row.merged_into if ended else None
-        return present
-
-
 def person_items(database: Database, person_id: PersonId) -> dict[str, int]:
     """See service.ports.Store.person_items."""
     with database.reading() as conn:
@@ -118,18 +101,30 @@ def person_items(database: Database, person_id: PersonId) -> dict[str, int]:
             select(care_item.c.heading, func.count())
             .join(record, record.c.record_key == care_item.c.subject_key)
             .join(membership, membership.c.record_id == record.c.record_id)
-            .where(membership.c.person_id == person_id, is_published(read_counter(conn, PUBLISHED)))
+            .where(
+                membership.c.person_id == person_id,
+                is_published(read_counter(conn, PUBLISHED)),
+                record.c.withdrawn_at.is_(None),
+            )
             .group_by(care_item.c.heading)
             .order_by(care_item.c.heading)
         )
         return {str(heading): int(count) for heading, count in rows}
 
 
-def export_rows(database: Database) -> Iterator[Sequence[tuple[SourceId, LocalId, PersonId]]]:
-    """See service.ports.Store.export_rows. In order of record id."""
-    members, held = memberships(database), record_sources(database)
-    record_ids = held["record_id"].to_numpy()
-    places = np.searchsorted(record_ids, members["record_id"].to_numpy())
+def export_rows(
+    database: Database, run_id: int | None = None
+) -> Iterator[Sequence[tuple[SourceId, LocalId, PersonId]]]:
+    """See service.ports.Store.export_rows. In order of record id.
+
+    A record that is shown but was withdrawn since is left out of what is published now.
+    """
+    members, held = memberships(database, run_id), record_sources(database)
+    if run_id is not None:
+        held = _with_withdrawn(database, held, members["record_id"])
+    known = pc.is_in(members["record_id"], value_set=held["record_id"])
+    members = members.filter(known)
+    places = np.searchsorted(held["record_id"].to_numpy(), members["record_id"].to_numpy())
     for start in range(0, members.num_rows, _EXPORT_ROWS):
         rows = held.take(places[start : start + _EXPORT_ROWS])
         part = members.slice(start, _EXPORT_ROWS)
@@ -143,11 +138,35 @@ def export_rows(database: Database) -> Iterator[Sequence[tuple[SourceId, LocalId
         )
 
 
+def _with_withdrawn(database: Database, held: pa.Table, wanted: pa.ChunkedArray) -> pa.Table:
+    """The live records' sources, and those of wanted records that are live no more."""
+    missing = wanted.filter(pc.invert(pc.is_in(wanted, value_set=held["record_id"]))).to_pylist()
+    if not missing:
+        return held
+    look = database.bulk.lookup
+    with database.reading() as conn:
+        heads = list(
+            look(conn, record, "record_id", ("version_id", "record_id", "source"), missing)
+        )
+        known = {row[0]: row[1:] for row in heads}
+        rows = list(look(conn, version, "version_id", ("version_id", "content"), known))
+        contents = list(database.sealer.unseal_many(version, "content", rows))
+    found = [
+        (*known[row[0]], _DECODER.decode(content).local_id)
+        for row, content in zip(rows, contents, strict=True)
+    ]
+    columns = list(zip(*found, strict=True)) or [(), (), ()]
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, SOURCES_SCHEMA, strict=True)]
+    whole = pa.concat_tables([held, pa.Table.from_arrays(arrays, schema=SOURCES_SCHEMA)])
+    return whole.sort_by("record_id")
+
+
 def source_states(database: Database) -> dict[SourceId, SourceState]:
     """See service.ports.Store.source_states. Every source that ever sent a feed."""
     with database.reading() as conn:
         sources = conn.scalars(select(feed.c.source).distinct().order_by(feed.c.source)).all()
-        records = _by_source(conn, select(record.c.source, func.count()).group_by("source"))
+        live = select(record.c.source, func.count()).where(record.c.withdrawn_at.is_(None))
+        records = _by_source(conn, live.group_by("source"))
         items = _by_source(conn, select(care_item.c.source, func.count()).group_by("source"))
         rejected = select(feed.c.source, func.count()).join_from(quarantine, feed)
         quarantined = _by_source(conn, rejected.group_by(feed.c.source))
@@ -175,21 +194,17 @@ def _by_source(conn: Connection, query: Any) -> dict[str, Any]:
 
 
 def counts(database: Database) -> dict[str, int]:
-    """See service.ports.Store.counts. Persons are those present, memberships those published."""
+    """See service.ports.Store.counts. Records are those that are live, persons those present,
+    memberships those published."""
     with database.reading() as conn:
         published = read_counter(conn, PUBLISHED)
         found = {
             name: int(conn.scalar(select(func.count()).select_from(table)) or 0)
             for name, table in _COUNTED.items()
         }
-        present = and_(
-            person.c.founded_run <= published,
-            person.c.ended_run.is_(None) | (person.c.ended_run > published),
-        )
-        for name, table, where in (
-            ("persons", person, present),
-            ("memberships", membership, is_published(published)),
-        ):
-            query = select(func.count()).select_from(table).where(where)
-            found[name] = int(conn.scalar(query) or 0)
+        live = select(func.count()).select_from(record).where(record.c.withdrawn_at.is_(None))
+        found["records"] = int(conn.scalar(live) or 0)
+        found["persons"] = present_count(conn, published)
+        shown = select(func.count()).select_from(membership).where(is_published(published))
+        found["memberships"] = int(conn.scalar(shown) or 0)
         return found

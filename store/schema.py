@@ -41,7 +41,7 @@ def prepare_schema(database: Database) -> None:
     scripts = ScriptDirectory.from_config(alembic_config())
     head = scripts.get_current_head()
     with database.reading() as conn:
-        present = _revision(conn)
+        present = schema_revision(conn)
     if present != head:
         known = {script.revision for script in scripts.walk_revisions()}
         if present is not None and present not in known:
@@ -59,7 +59,8 @@ def prepare_schema(database: Database) -> None:
             )
 
 
-def _revision(conn: Connection) -> str | None:
+def schema_revision(conn: Connection) -> str | None:
+    """The schema that the database has; None for an empty one. Raises: StoreError: not ours."""
     tables = set(inspect(conn).get_table_names())
     if not tables:
         return None

@@ -3,11 +3,11 @@
 Rules:
 - A segment holds the rows that became live in one batch, in two payloads: `ids` (record, version,
   founder key, local id) and `features` (MATCH_SCHEMA), so that what needs only ids opens only ids.
-- A segment is never updated. A row counts while its version is live: a newer version's row, in a
-  later segment, takes its place.
+- A segment is never updated. A row counts while its version is its record's own: a newer version's
+  row, in a later segment, takes its place. The row of a withdrawn record stays, and is not given.
 - Each segment has a data key of its own.
 - Compaction rewrites many small segments of a source as few of at most `FULL_ROWS` rows, without
-  the rows that are no longer live; all segments, once most of their rows are dead. It changes no
+  the rows that no longer count; all segments, once most of their rows are dead. It changes no
   answer.
 - Rows are filtered as columns, never one by one.
 """
@@ -42,7 +42,7 @@ SMALL_SEGMENTS = 64
 _WRITE = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
 
 Live = npt.NDArray[np.bool_]
-"""Whether a version id is a live record's, by id."""
+"""Whether a version id is that of a live record, by id."""
 
 
 def segment_row(
@@ -57,7 +57,7 @@ def segment_row(
 
 def live_versions(conn: Connection) -> Live:
     """Which version ids are live."""
-    result = conn.execute(select(record.c.version_id))
+    result = conn.execute(select(record.c.version_id).where(record.c.withdrawn_at.is_(None)))
     ids = np.fromiter(result.scalars(), np.int64)
     live = np.zeros(int(ids.max(initial=0)) + 1, np.bool_)
     live[ids] = True

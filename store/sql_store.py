@@ -6,27 +6,50 @@ events. What the two databases do differently stands in store/bulk.py and store/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from audit.events import AuditEvent
+from linkage.state import Decided
 from schemas.columns import UnitBatch
 from schemas.dates import Instant
+from schemas.decisions import Decision
 from schemas.identifiers import LocalId, NhsNumber, PersonId, SourceId
+from schemas.items import Heading
 from schemas.records import Outcome
 from service.ports import (
+    Erased,
     FeedFile,
     FeedRow,
     FeedState,
     HeldRecord,
     Publication,
     QuarantinedUnit,
-    RunRow,
+    SavedKeys,
+    SavedTables,
     SourceState,
 )
-from store import events, feeds, linking, loading, looking, publishing
+from service.runs import KeptState, NewRun, PersonPast, Resolution, RunRow, StateKey, Undo
+from store import (
+    backup,
+    barring,
+    decisions,
+    erasing,
+    events,
+    feeds,
+    link_state,
+    linking,
+    loading,
+    looking,
+    persons,
+    publishing,
+    review,
+    undoing,
+    withdrawals,
+)
 from store.database import Database, open_engine
 from store.keyring import KeyRing
 from store.schema import prepare_schema
@@ -78,6 +101,10 @@ class SqlStore:
         """Loads one batch and counts its outcomes."""
         return loading.load_batch(self.database, feed_id, number, batch, default_as_at)
 
+    def withdraw_absent(self, feed_id: int, most: float) -> int:
+        """Withdraws what a whole list lacks; returns how many records."""
+        return withdrawals.withdraw_absent(self.database, feed_id, most)
+
     def end_feed(self, feed_id: int, state: FeedState, reason: str, now: Instant) -> None:
         """Marks a feed loaded or refused."""
         feeds.end_feed(self.database, feed_id, state, reason, now)
@@ -92,9 +119,13 @@ class SqlStore:
         """Every live record, as columns."""
         return linking.match_columns(self.database)
 
-    def memberships(self) -> pa.Table:
-        """The published partition."""
-        return linking.memberships(self.database)
+    def past_columns(self, version_ids: Sequence[int]) -> pa.Table:
+        """Versions, live or former, as columns."""
+        return linking.past_columns(self.database, version_ids)
+
+    def memberships(self, run_id: int | None = None) -> pa.Table:
+        """The published partition, or that of a former run."""
+        return linking.memberships(self.database, run_id)
 
     def founded_counts(self) -> Mapping[int, int]:
         """Record id → persons founded so far."""
@@ -104,35 +135,117 @@ class SqlStore:
         """The latest published run."""
         return linking.last_run(self.database)
 
+    def runs(self) -> Sequence[RunRow]:
+        """Every published run, oldest first."""
+        return linking.runs(self.database)
+
+    def run_as_at(self, at: Instant) -> int:
+        """The run whose persons were shown at that time."""
+        return linking.run_as_at(self.database, at)
+
+    def run_delta(self, run_id: int) -> pa.Table:
+        """How a run's records differ from those of the run before."""
+        return linking.run_delta(self.database, run_id)
+
     def generation(self) -> int:
         """A number that grows with every batch that linkage should see."""
         return linking.generation(self.database)
 
-    def publish(
-        self,
-        model_hash: str,
-        generation: int,
-        changes: Publication,
-        summary: Mapping[str, Any],
-        now: Instant,
-    ) -> int:
+    def state_key(self) -> tuple[int, StateKey] | None:
+        """What the latest link state was computed from."""
+        return link_state.state_key(self.database)
+
+    def link_state(self) -> KeptState | None:
+        """The latest link state."""
+        return link_state.read_state(self.database)
+
+    def save_link_state(self, kept: KeptState) -> int:
+        """Keeps a link state; returns its id."""
+        return link_state.save_state(self.database, kept)
+
+    def publish(self, run: NewRun, changes: Publication, now: Instant) -> int:
         """Publishes a run; returns its id."""
-        return publishing.publish(
-            self.database,
-            changes,
-            model_hash=model_hash,
-            generation=generation,
-            summary=summary,
-            now=now,
-        )
+        return publishing.publish(self.database, run, changes, now)
+
+    def undos(self) -> Sequence[Undo]:
+        """Every undo, oldest first."""
+        return undoing.undos(self.database)
+
+    def undo_sequence(self) -> int:
+        """A number that grows with every undo and release."""
+        return undoing.undo_sequence(self.database)
+
+    def undo_run(self, run_id: int, basis: int, inputs: Mapping[str, Any], now: Instant) -> Undo:
+        """Undoes a run, from the next link on."""
+        return undoing.undo_run(self.database, run_id, basis, inputs, now)
+
+    def release_run(self, run_id: int, now: Instant) -> Undo:
+        """Lifts the undo of a run."""
+        return undoing.release_run(self.database, run_id, now)
+
+    def decisions(self) -> Sequence[Decision]:
+        """Every decision, oldest first."""
+        return decisions.decisions(self.database)
+
+    def decision_sequence(self) -> int:
+        """A number that grows with every change of a decision."""
+        return decisions.sequence(self.database)
+
+    def write_decisions(
+        self, seen: int, new: Sequence[Decision], changed: Sequence[Decision], event: AuditEvent
+    ) -> Sequence[Decision]:
+        """Writes decisions together with their event."""
+        return decisions.write(self.database, seen, new, changed, event)
+
+    def decided(self) -> Decided:
+        """What decisions and the sources' own merges bind linkage to."""
+        return decisions.decided(self.database)
+
+    def resting_decisions(self) -> frozenset[int]:
+        """Ids of decisions of which a record is another person now."""
+        return decisions.resting(self.database)
+
+    def review_tasks(self) -> pa.Table:
+        """The review tasks of the latest run."""
+        return review.review_tasks(self.database)
+
+    def held(self, record_ids: Collection[int]) -> Sequence[HeldRecord]:
+        """The live ones of these records."""
+        return review.held(self.database, record_ids)
+
+    def members(self, persons: Collection[PersonId]) -> frozenset[int]:
+        """Ids of the records published in these persons."""
+        return review.members(self.database, persons)
+
+    def with_items(self, record_ids: Collection[int], heading: Heading) -> frozenset[int]:
+        """Those of the records that have a care item under the heading."""
+        return review.with_items(self.database, record_ids, heading)
+
+    def shown_together(
+        self, ones: Collection[int], others: Collection[int]
+    ) -> Mapping[PersonId, Instant]:
+        """Persons that ever showed records of both groups, and since when."""
+        return review.shown_together(self.database, ones, others)
+
+    def add_quality_pairs(self, pairs: pa.Table, now: Instant) -> None:
+        """Keeps pairs drawn for quality control."""
+        review.add_quality_pairs(self.database, pairs, now)
+
+    def quality_pairs(self) -> pa.Table:
+        """Every pair drawn for quality control."""
+        return review.quality_pairs(self.database)
 
     def person_records(self, person: PersonId) -> Sequence[HeldRecord]:
         """The person's live records."""
         return looking.person_records(self.database, person)
 
-    def resolve(self, person: PersonId) -> PersonId | None:
-        """The present person that an id leads to."""
-        return looking.resolve(self.database, person)
+    def resolve(self, person: PersonId) -> Resolution:
+        """The present person that an id leads to, or why to none."""
+        return persons.resolve(self.database, person)
+
+    def person_past(self, person: PersonId) -> PersonPast | None:
+        """What is known of a person over time."""
+        return persons.person_past(self.database, person)
 
     def record(self, source: SourceId, local_id: LocalId) -> HeldRecord | None:
         """One live record by its source's id."""
@@ -146,9 +259,11 @@ class SqlStore:
         """Heading → number of care items."""
         return looking.person_items(self.database, person)
 
-    def export_rows(self) -> Iterator[Sequence[tuple[SourceId, LocalId, PersonId]]]:
-        """(source, local id, person id) of every published membership."""
-        return looking.export_rows(self.database)
+    def export_rows(
+        self, run_id: int | None = None
+    ) -> Iterator[Sequence[tuple[SourceId, LocalId, PersonId]]]:
+        """(source, local id, person id) of every published membership, or of a former run's."""
+        return looking.export_rows(self.database, run_id)
 
     def record_sources(self) -> pa.Table:
         """Record id, source, local id of every live record."""
@@ -162,6 +277,32 @@ class SqlStore:
         """Row counts."""
         return looking.counts(self.database)
 
+    def erase(
+        self, source: SourceId, local_id: LocalId, now: Instant, *, may_return: bool
+    ) -> Erased:
+        """Erases one record for ever."""
+        return erasing.erase(self.database, source, local_id, now, may_return=may_return)
+
+    def finish_erasures(self) -> Erased:
+        """Finishes erasures that were begun and died."""
+        return erasing.finish(self.database)
+
+    def barred_units(self, feed_id: int) -> int:
+        """Units of a feed that name an erased record."""
+        return barring.barred_units(self.database, feed_id)
+
+    def save(self, tables: Path, keys: Path | None) -> tuple[SavedTables, SavedKeys]:
+        """Saves every table, and the keystore apart from them."""
+        return backup.save(self.database, tables, keys)
+
+    def sign(self, document: bytes) -> str:
+        """A keyed digest of a document."""
+        return self.database.keys.sign(document)
+
     def append_event(self, event: AuditEvent) -> None:
         """Writes one audit event durably."""
         events.append_event(self.database, event)
+
+    def events(self) -> Iterator[AuditEvent]:
+        """Every audit event, oldest first."""
+        return events.events(self.database)

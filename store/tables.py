@@ -8,8 +8,12 @@ Rules:
 - Instants are ISO text in UTC, so that text order is time order.
 - Row ids are given by the store, not by the database: the id is part of what a payload is sealed
   with, so it must be known before the row is written.
+- A person's first stay stands in its own row; each return after an end in `person_return`.
 - A *head* row (record, care_item, staff_entry) points to its live version and carries that
   version's latest `as_at`; a version row's `last_as_at` is null while it is live.
+- A record whose `withdrawn_at` is set is held, but not live: nobody is shown it, nothing links it.
+- Of a record that was erased the head stays, without version and number: persons and decisions
+  name its id. `erased_at` also stays where it was let back in.
 """
 
 from __future__ import annotations
@@ -121,6 +125,7 @@ feed = Table(
     _text("as_at"),
     _text("received_at"),
     _text("ended_at", nullable=True),
+    _text("whole_at", nullable=True),
     _text("reason", nullable=True),
     _whole("units_new"),
     _whole("units_changed"),
@@ -130,7 +135,14 @@ feed = Table(
     UniqueConstraint("source", "sha256"),
 )
 
-record = _head("record", "record_id", "record_key", _digest("nhs_key", nullable=True))
+record = _head(
+    "record",
+    "record_id",
+    "record_key",
+    _digest("nhs_key", nullable=True),
+    _text("withdrawn_at", nullable=True),
+    _text("erased_at", nullable=True),
+)
 Index(None, record.c.nhs_key)
 record_version = _version("record_version", "record_id")
 
@@ -154,6 +166,31 @@ source_merge = Table(
     _text("as_at"),
     _sealed("content"),
     UniqueConstraint("retired_key", "survivor_key"),
+)
+
+source_unmerge = Table(
+    "source_unmerge",
+    metadata,
+    _id("unmerge_id"),
+    _whole("feed_id", ForeignKey("feed.feed_id")),
+    _text("source"),
+    _digest("left_key"),
+    _digest("right_key"),
+    _text("as_at"),
+    _sealed("content"),
+    UniqueConstraint("left_key", "right_key"),
+)
+
+withdrawal = Table(
+    "withdrawal",
+    metadata,
+    _id("withdrawal_id"),
+    _whole("feed_id", ForeignKey("feed.feed_id")),
+    _text("source"),
+    _digest("record_key"),
+    _text("as_at"),
+    _sealed("content"),
+    UniqueConstraint("record_key", "as_at"),
 )
 
 quarantine = Table(
@@ -192,10 +229,58 @@ link_run = Table(
     metadata,
     _id("run_id"),
     _text("state"),
+    _text("kind"),
     _text("model_hash"),
     _whole("generation"),
     _text("started_at"),
+    _whole("state_id", nullable=True),
     _sealed("summary"),
+)
+
+link_delta = Table(
+    "link_delta",
+    metadata,
+    _id("delta_id"),
+    _whole("run_id", ForeignKey("link_run.run_id")),
+    _whole("row_count"),
+    _sealed("body"),
+    Index(None, "run_id"),
+)
+
+link_state = Table(
+    "link_state",
+    metadata,
+    _id("state_id"),
+    _text("input_hash"),
+    _whole("generation"),
+    _whole("decisions"),
+    _whole("holds"),
+    _whole("parts"),
+    _sealed("report"),
+)
+
+link_state_part = Table(
+    "link_state_part",
+    metadata,
+    _id("part_id"),
+    _whole("state_id"),
+    _text("kind"),
+    _whole("row_count"),
+    _sealed("body"),
+    Index(None, "state_id"),
+)
+
+undo = Table(
+    "undo",
+    metadata,
+    _id("undo_id"),
+    _whole("run_id", ForeignKey("link_run.run_id")),
+    _whole("basis"),
+    _text("undone_at"),
+    _whole("undone_by", nullable=True),
+    _text("released_at", nullable=True),
+    _whole("released_by", nullable=True),
+    _sealed("inputs"),
 )
 
 person = Table(
@@ -205,8 +290,22 @@ person = Table(
     _whole("founder", ForeignKey("record.record_id")),
     _whole("counter"),
     _whole("founded_run", ForeignKey("link_run.run_id")),
+    _text("continues", nullable=True),
     _text("merged_into", nullable=True),
+    _text("ending", nullable=True),
     _whole("ended_run", nullable=True),
+    Index(None, "continues", **_only("continues IS NOT NULL")),
+    Index(None, "merged_into", **_only("merged_into IS NOT NULL")),
+)
+
+person_return = Table(
+    "person_return",
+    metadata,
+    Column("person_id", Text, ForeignKey("person.person_id"), primary_key=True),
+    Column("from_run", Whole, primary_key=True, autoincrement=False),
+    _text("merged_into", nullable=True),
+    _text("ending", nullable=True),
+    _whole("to_run", nullable=True),
 )
 
 membership = Table(
@@ -233,6 +332,36 @@ review_task = Table(
     Column("right_id", Whole, primary_key=True, autoincrement=False),
     Column("bits", Float, nullable=False),
     _text("reason"),
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    _id("decision_id"),
+    _whole("act"),
+    _whole("left_id"),
+    _whole("right_id"),
+    _whole("left_version"),
+    _whole("right_version"),
+    _text("verdict"),
+    _text("standing"),
+    _text("origin"),
+    _text("decided_at"),
+    _sealed("content"),
+)
+
+quality_pair = Table(
+    "quality_pair",
+    metadata,
+    _id("pair_id"),
+    _whole("left_id"),
+    _whole("right_id"),
+    _text("drawn_at"),
+    Column("bits", Float, nullable=False),
+    Column("low", Float, nullable=False),
+    _whole("stratum_pairs"),
+    _whole("judgements"),
+    UniqueConstraint("drawn_at", "left_id", "right_id"),
 )
 
 audit_event = Table(

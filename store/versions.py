@@ -9,6 +9,10 @@ Rules:
   held before. The one before it stays as history, with the span of time it was said for.
 - Other content that ranks below is kept as history: `changed`; `unchanged` where history already
   has that content for that moment.
+- A record is withdrawn while its source's latest word of it is that it has it no longer: a
+  withdrawal not before the record's as_at, or a whole list after it that lacks the record. At the
+  same moment a withdrawal outranks the record; a whole list does not, because it holds the record.
+- An arrival that brings a withdrawn record back is `changed`, whatever its content.
 - Arrivals of one batch count as if they had come one after another.
 """
 
@@ -40,15 +44,47 @@ class Head:
         row: index of the arrival that is live, -1 for a version held before the batch.
         changed: another version became live.
         advanced: only the live version's as_at moved on.
+        withdrawn_at: when its source took it back; None while it stands.
+        stood: whether it was held and stood before the batch.
+        retaken: `withdrawn_at` is not what it was before the batch.
     """
 
     head_id: int
     as_at: str
     content_hash: bytes
     version_id: int
+    withdrawn_at: str | None = None
     row: int = -1
     changed: bool = False
     advanced: bool = False
+    stood: bool = False
+    retaken: bool = False
+
+    def withdraw(self, at: str | None) -> None:
+        """Sets since when the thing is withdrawn; None where it stands."""
+        self.retaken |= at != self.withdrawn_at
+        self.withdrawn_at = at
+
+
+@dataclass(frozen=True)
+class TakenBack:
+    """What a source has said that it has no longer.
+
+    Attributes:
+        said: key → as_at of the latest withdrawal.
+        whole_at: as_at of its latest whole list; '' where it sends none.
+    """
+
+    said: Mapping[bytes, str] = field(default_factory=dict)
+    whole_at: str = ""
+
+    def since(self, key: bytes, as_at: str) -> str | None:
+        """Since when a thing last said at `as_at` is withdrawn; None where it stands."""
+        said = self.said.get(key, "")
+        withdrawn = max(
+            said if said >= as_at else "", self.whole_at if self.whole_at > as_at else ""
+        )
+        return withdrawn or None
 
 
 @dataclass(slots=True)
@@ -105,6 +141,7 @@ def fold(
     history: History,
     next_head: int,
     next_version: int,
+    taken_back: TakenBack,
 ) -> Plan:
     """Folds the arrivals in, in order.
 
@@ -113,6 +150,7 @@ def fold(
         heads: key → what is held, for the keys that arrive; updated in place and added to.
         history: spans of the things of `heads_needing_history`.
         next_head, next_version: first free ids; ids are given densely from there.
+        taken_back: withdrawals of the keys that arrive, of those not held or withdrawn.
     """
     plan = Plan([UNCHANGED] * len(arrivals.keys))
     written: dict[int, NewVersion] = {}
@@ -121,7 +159,8 @@ def fold(
     for row, (key, as_at, content_hash) in enumerate(rows):
         head = heads.get(key)
         if head is None:
-            head = heads[key] = Head(next_head, as_at, content_hash, next_version, row)
+            since = taken_back.since(key, as_at)
+            head = heads[key] = Head(next_head, as_at, content_hash, next_version, since, row)
             plan.founded.append((key, head))
             next_head += 1
             plan.outcomes[row] = NEW
@@ -129,11 +168,14 @@ def fold(
         elif content_hash == head.content_hash:
             if as_at > head.as_at:
                 head.as_at, head.advanced = as_at, True
+                if _brought_back(head, taken_back.since(key, as_at)):
+                    plan.outcomes[row] = CHANGED
             continue
         elif (as_at, content_hash) > (head.as_at, head.content_hash):
             _supersede(head, plan, written, spans)
             head.as_at, head.content_hash = as_at, content_hash
             head.version_id, head.row, head.changed = next_version, row, True
+            _brought_back(head, taken_back.since(key, as_at))
             plan.outcomes[row] = CHANGED
             version = NewVersion(next_version, head.head_id, as_at, None, row)
         else:
@@ -147,6 +189,14 @@ def fold(
         written[next_version] = version
         next_version += 1
     return plan
+
+
+def _brought_back(head: Head, since: str | None) -> bool:
+    """Whether a withdrawn thing stands again, now that it was said anew."""
+    if head.withdrawn_at is None:
+        return False
+    head.withdraw(since)
+    return since is None
 
 
 def _supersede(

@@ -15,9 +15,17 @@ from schemas.dates import Instant, PartialDate
 from schemas.demographics import Address, HumanName, NhsNumberClaim
 from schemas.identifiers import LocalId, NhsNumber, OdsCode, Postcode, SourceId
 from schemas.items import CareItem, Heading
-from schemas.records import ClientRecord, Outcome, SourceMerge, StaffEntry
+from schemas.records import (
+    ClientRecord,
+    Outcome,
+    SourceMerge,
+    StaffEntry,
+    Withdrawal,
+    WithdrawalReason,
+)
 from schemas.settings import FileSettings
 from service.ports import FeedFile, FeedRow, FeedState, Publication, Store
+from service.runs import NewRun
 
 NOW = Instant("2026-11-02T03:00:00Z")
 SOURCE = SourceId("gp_north")
@@ -71,6 +79,16 @@ def merge(retired: str, survivor: str) -> SourceMerge:
     return SourceMerge(LocalId(retired), LocalId(survivor))
 
 
+def unmerge(one_id: str, other: str) -> SourceMerge:
+    """The undoing of a merge."""
+    return SourceMerge(LocalId(one_id), LocalId(other), undone=True)
+
+
+def withdraw(local_id: str) -> Withdrawal:
+    """A withdrawal."""
+    return Withdrawal(LocalId(local_id), WithdrawalReason.DELETED)
+
+
 class Bad:
     """A unit to be rejected."""
 
@@ -78,7 +96,7 @@ class Bad:
         self.message, self.raw = message, raw
 
 
-Part = ClientRecord | CareItem | SourceMerge | StaffEntry | Bad
+Part = ClientRecord | CareItem | SourceMerge | StaffEntry | Withdrawal | Bad
 Unit = Sequence[tuple[Part, Instant | None]]
 
 
@@ -115,6 +133,8 @@ def _add(builder: BatchBuilder, part: Part, as_at: Instant | None) -> None:
             builder.merge(part, as_at)
         case StaffEntry():
             builder.staff(part, as_at)
+        case Withdrawal():
+            builder.withdrawal(part, as_at)
         case Bad():
             builder.reject("line 2", "nhs_number", "bad_value", part.message, part.raw)
 
@@ -147,8 +167,11 @@ def publication(
     closed: Sequence[int] = (),
     merged: Sequence[tuple[str, str]] = (),
     tasks: Sequence[tuple[int, int, float, str]] = (),
+    gone: Sequence[tuple[str, str]] = (),
+    revived: Sequence[str] = (),
+    continues: Mapping[str, str] | None = None,
 ) -> Publication:
-    """A publication of rows."""
+    """A publication of rows. `gone`: person and ending of those that end without a lead."""
 
     def table(rows: Sequence[Sequence[Any]], **types: pa.DataType) -> pa.Table:
         columns = zip(*rows, strict=True) if rows else [()] * len(types)
@@ -158,15 +181,26 @@ def publication(
     whole, text = pa.int64(), pa.string()
     return Publication(
         founded=table(
-            [(p, r, 0) for p, r in founded], person_id=text, founder=whole, counter=pa.int32()
+            [(p, r, 0, (continues or {}).get(p)) for p, r in founded],
+            person_id=text,
+            founder=whole,
+            counter=pa.int32(),
+            continues=text,
         ),
-        merged=table(merged, person_id=text, into=text),
+        ended=table(
+            [*((p, "merged", into) for p, into in merged), *((p, how, None) for p, how in gone)],
+            person_id=text,
+            ending=text,
+            into=text,
+        ),
+        revived=table([(p,) for p in revived], person_id=text),
         closed=table([(r,) for r in closed], record_id=whole),
         opened=table(opened, record_id=whole, person_id=text),
         tasks=table(tasks, left=whole, right=whole, bits=pa.float64(), reason=text),
     )
 
 
-def publish(store: Store, changes: Publication) -> int:
+def publish(store: Store, changes: Publication, now: Instant = NOW, **more: Any) -> int:
     """Publishes under a fixed model."""
-    return store.publish("model-1", store.generation(), changes, {"persons": 2}, NOW)
+    run = NewRun("model-1", store.generation(), {"persons": 2}, **more)
+    return store.publish(run, changes, now)

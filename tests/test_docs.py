@@ -39,10 +39,13 @@ from schemas.settings import (
     Limits,
     LinkSettings,
     Organisation,
+    ReviewSettings,
     Settings,
     SourceSettings,
+    WholeList,
 )
 from schemas.settings_file import parse_settings
+from service.review_queue import FACTORS, KINDS
 from tests.pages import (
     DRAWINGS,
     LOCKS,
@@ -64,6 +67,13 @@ from tests.pages import (
 
 def test_reasons_of_quarantine_are_those_of_the_code() -> None:
     assert dict(listed("docs/data-team.md", "Quarantine", 0, 1)) == REASONS
+
+
+def test_what_is_urgent_is_what_the_code_counts() -> None:
+    told = listed("docs/data-team.md", "Clear the review queue", 0, 1)
+    urgent = [(str(factor.points), factor.reason) for factor in FACTORS]
+    kinds = [(kind, why) for kind, why in KINDS.items() if kind not in {g.code for g in GUARDS}]
+    assert told == urgent + kinds
 
 
 def test_guard_rails_are_those_of_the_code() -> None:
@@ -133,12 +143,14 @@ SECTIONS: dict[str, type] = {
     "[partnership]": Settings,
     "[link]": LinkSettings,
     "[limits]": Limits,
+    "[review]": ReviewSettings,
     "[[organisation]]": Organisation,
     "[[source]]": SourceSettings,
     "[[source.file]]": FileSettings,
     "as_at": AsAt,
+    "snapshot": WholeList,
 }
-OWN_SECTIONS = {"organisations", "sources", "actors", "default_purpose", "limits", "link"}
+OWN_SECTIONS = {"organisations", "sources", "actors", "default_purpose", "limits", "link", "review"}
 """Fields of Settings that have a section of their own."""
 LEAST = """
 [partnership]
@@ -410,7 +422,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, list[str]
         with open("members.csv", newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
         for name, text in re.findall(
-            r"^```csv (\S+)\n(.*?)^```", text_of("docs/data-team.md"), re.M | re.S
+            r"^```(?:csv|json) (\S+)\n(.*?)^```", text_of("docs/data-team.md"), re.M | re.S
         ):
             Path(name).write_text(text, encoding="utf-8")
     persons = [row["person_id"] for row in rows]

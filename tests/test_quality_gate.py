@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = (
     "schemas", "linkage", "adapters", "consent", "audit", "store", "service", "api", "web", "demo",
+    "commands",
 )  # fmt: skip
 PLANTED = [
     ("linkage/planted.py", "import sqlalchemy\n", "linkage"),
@@ -19,6 +20,8 @@ PLANTED = [
     ("api/planted.py", "from store import tables\n", "api"),
     ("store/planted.py", "from adapters import batches\n", "store"),
     ("schemas/planted.py", "import cli\n", "schemas"),
+    ("commands/planted.py", "import cli\n", "commands"),
+    ("service/planted.py", "from commands import common\n", "service"),
 ]
 
 

@@ -61,7 +61,8 @@ class Read:
             assert batch.first_unit == expected
             expected += batch.units
             loaded: set[int] = set()
-            for table in (batch.records, batch.items, batch.merges, batch.staff):
+            tables = (batch.records, batch.items, batch.merges, batch.staff, batch.withdrawals)
+            for table in tables:
                 loaded |= set(table["unit"].to_pylist())
             rejected = {r.unit for r in batch.rejected}
             assert not loaded & rejected

@@ -12,8 +12,10 @@ import pytest
 from schemas.errors import FeedRefused
 from schemas.settings import FileSettings, Limits
 from tests.adapters.delimited_feeds import (
+    COLUMNS,
     HEADER,
     ROW,
+    SEXES,
     file_settings,
     issues,
     loaded,
@@ -230,3 +232,44 @@ def test_real_children_s_services_returns(tmp_path: Path) -> None:
     rows = loaded(batches)
     assert len(rows) == sum(batch.units for batch in batches) > 0
     assert {row["gender"] for row in rows} <= {"male", "female"}
+
+
+# --- withdrawals --------------------------------------------------------------------------------
+ACTIONS = file_settings(
+    columns={**COLUMNS, "action": ("ACTION",), "as_at": ("CHANGED",)},
+    codes={**SEXES, "action": {"U": "upsert", "D": "deleted", "E": "in_error", "M": "moved_away"}},
+    date_formats=("%d/%m/%Y", "%Y-%m-%d %H:%M"),
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "withdrawn"),
+    [
+        ("D,2026-02-01 10:00,1,,,,,,,,", ("1", "deleted", "2026-02-01T10:00:00Z")),
+        ("E,,1,,,,,,,,", ("1", "in_error", None)),
+        ("M,,1,12,?,,never,M,,,", ("1", "moved_away", None)),
+        ("U,," + ROW, None),
+        (",," + ROW, None),
+    ],
+)
+def test_a_row_whose_action_says_so_is_a_withdrawal(
+    tmp_path: Path, row: str, withdrawn: tuple[str, ...] | None
+) -> None:
+    batches = read(tmp_path, f"ACTION,CHANGED,{HEADER}\n{row}\n", ACTIONS)
+    rows = loaded(batches, "withdrawals")
+    assert rejections(batches) == []
+    found = [(r["local_id"], r["reason"], r["as_at"]) for r in rows]
+    assert found == ([withdrawn] if withdrawn else [])
+    assert len(loaded(batches)) == (0 if withdrawn else 1)
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "reason"),
+    [("X,," + ROW, "action", "bad_value"), ("D,,,,,,,,,,", "local_id", "missing_value")],
+)
+def test_an_action_that_cannot_be_told_is_quarantined(
+    tmp_path: Path, row: str, field: str, reason: str
+) -> None:
+    batches = read(tmp_path, f"ACTION,CHANGED,{HEADER}\n{row}\n", ACTIONS)
+    assert rejections(batches) == [("line 2", field, reason)]
+    assert loaded(batches) == loaded(batches, "withdrawals") == []

@@ -20,6 +20,7 @@ from tests.adapters.fhir_feeds import (
     NHS_NUMBER,
     ODS,
     SHARED,
+    Read,
     observation,
     patient,
     read_bundle,
@@ -179,6 +180,57 @@ def test_bundles_are_opened(tmp_path: Path) -> None:
     assert [(r.where, r.reason) for r in read.rejected] == [
         ("entry 3", "not_supported"), ("entry 4", "bad_resource"),
     ]  # fmt: skip
+
+
+def deletions(folder: Path, *entries: object, kind: str = "transaction", **source: Any) -> Read:
+    bundle = {"resourceType": "Bundle", "type": kind, "entry": list(entries)}
+    return read_ndjson(folder, bundle | {"timestamp": "2026-02-01T00:00:00Z"}, **source)
+
+
+def delete(url: object) -> dict[str, object]:
+    return {"request": {"method": "DELETE", "url": url}}
+
+
+def withdrawn(read: Read) -> list[tuple[str, str, str]]:
+    rows = [row for batch in read.batches for row in batch.withdrawals.to_pylist()]
+    return [(row["local_id"], row["reason"], row["as_at"]) for row in rows]
+
+
+def test_deleted_patients_are_withdrawn(tmp_path: Path) -> None:
+    read = deletions(tmp_path, delete("Patient/9"), delete("https://pas.example/fhir/Patient/p1"))
+    stamp = "2026-02-01T00:00:00Z"
+    assert withdrawn(read) == [("9", "deleted", stamp), ("p1", "deleted", stamp)]
+    assert (read.rejected, read.records) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind", "reason"),
+    [
+        (delete("Observation/9"), "transaction", "not_supported"),
+        (delete("Patient/9/_history/2"), "transaction", "not_supported"),
+        (delete("Patient?identifier=x|1"), "transaction", "missing_value"),
+        (delete(9), "transaction", "not_supported"),
+        (delete("Patient/9"), "batch", "not_supported"),
+        ({"request": {"method": "PUT", "url": "Patient/9"}}, "transaction", "not_supported"),
+    ],
+)
+def test_what_deletes_no_patient(tmp_path: Path, entry: object, kind: str, reason: str) -> None:
+    read = deletions(tmp_path, entry, kind=kind)
+    assert withdrawn(read) == []
+    assert [r.reason for r in read.rejected] == [reason]
+
+
+def test_a_deletion_by_another_id_than_the_sources_needs_the_patient(tmp_path: Path) -> None:
+    own = patient(identifier=[{"system": "urn:mrn", "value": "M1"}])
+    bundle = {"resource": own}, delete("Patient/p1"), delete("Patient/9")
+    read = deletions(tmp_path, *bundle, local_id_system="urn:mrn")
+    assert [row[0] for row in withdrawn(read)] == ["M1"]
+    assert [r.reason for r in read.rejected] == ["missing_value"]
+
+
+def test_an_inactive_patient_is_not_withdrawn(tmp_path: Path) -> None:
+    read = read_ndjson(tmp_path, patient(active=False))
+    assert ([r.local_id for r in read.records], withdrawn(read)) == (["p1"], [])
 
 
 def test_an_empty_bundle_is_kept(tmp_path: Path) -> None:

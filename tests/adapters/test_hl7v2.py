@@ -276,6 +276,43 @@ def test_linked_persons_are_noted_not_merged(one):
     assert merges == []
 
 
+VISIT = segment("PV1", "1", "I", f19="V1", f44="20260101")
+
+
+@pytest.mark.parametrize(
+    ("kind", "segments", "withdrawn", "records"),
+    [
+        ("ADT^A29", (PID,), [("R1", "deleted")], []),
+        ("ADT^A29", ("PID|1||R1",), [("R1", "deleted")], []),
+        ("ADT^A29", ("PID|1||R1", VISIT), [("R1", "deleted")], []),
+        ("ADT^A23", ("PID|1||R1",), [("R1", "in_error")], []),
+        ("ADT^A23", (PID, "PV1|1|N"), [("R1", "in_error")], []),
+        ("ADT^A23", (PID, "PV1|1|I"), [], ["R1"]),
+        ("ADT^A23", (PID, VISIT), [], ["R1"]),
+        ("ADT^A11", (PID, VISIT), [], ["R1"]),
+    ],
+)
+def test_what_withdraws_a_person(one, kind, segments, withdrawn, records):
+    found, _, _, batch = one(*segments, kind=kind)
+    columns = (batch.withdrawals[c].to_pylist() for c in ("local_id", "reason"))
+    assert list(zip(*columns, strict=True)) == withdrawn
+    assert batch.withdrawals["as_at"].to_pylist() == ["2026-01-02T03:04:05Z"] * len(withdrawn)
+    assert [record["local_id"] for record in found] == records
+
+
+def test_a_file_of_items_withdraws_nobody(one):
+    *_, batch = one("PID|1||R1", kind="ADT^A29", file={"kind": "care_item"})
+    assert (batch.withdrawals.num_rows, batch.rejected[0].reason) == (0, "not_supported")
+
+
+def test_persons_unlinked_are_a_merge_undone(one):
+    records, _, merges, batch = one(PID, "PID|2||R5||JONES^Bo||1970", kind="ADT^A37")
+    assert [r["details"]["unlinked"] for r in records] == [["R5"], ["R1"]]
+    assert (merges, batch.merges["undone"].to_pylist()) == ([("R5", "R1")], [True])
+    _, _, merges, _ = one(PID, "PID|2||R1||JONES^Bo||1970", kind="ADT^A37")
+    assert merges == []
+
+
 # --- files --------------------------------------------------------------------------------------
 def test_a_file_of_items_gives_no_records(one):
     records, items, _, _ = one(

@@ -21,12 +21,37 @@ PERMITTED = {
     ("data_team", "person-show", "safeguarding"),
     ("data_team", "person-export", "data-quality"),
     ("data_team", "quarantine-list", "data-quality"),
+    ("data_team", "link-approve", "data-quality"),
+    ("data_team", "link-shadow", "data-quality"),
+    ("data_team", "person-history", "data-quality"),
+    ("data_team", "person-history", "safeguarding"),
+    ("ig_officer", "person-history", "audit"),
+    ("data_team", "person-difference", "data-quality"),
+    ("data_team", "person-undo", "data-quality"),
+    ("data_team", "match", "data-quality"),
+    ("data_team", "match", "safeguarding"),
+    *(
+        ("data_team", f"person-{name}", purpose)
+        for name in ("split", "merge", "wrong")
+        for purpose in ("data-quality", "safeguarding")
+    ),
+    ("data_team", "review-list", "data-quality"),
+    ("data_team", "review-show", "data-quality"),
+    ("data_team", "review-decide", "data-quality"),
+    ("data_team", "review-revoke", "data-quality"),
+    ("data_team", "review-decisions", "data-quality"),
+    ("data_team", "review-sample", "data-quality"),
+    ("data_team", "review-agreement", "data-quality"),
     ("operator", "ingest", "data-quality"),
     ("operator", "link", "data-quality"),
     ("operator", "nightly", "data-quality"),
+    *((r, a, "data-quality") for r in ("data_team", "operator") for a in ("backup", "restore")),
+    ("ig_officer", "person-erase", "data-quality"),
     ("ig_officer", "person-show", "audit"),
     ("ig_officer", "explain", "audit"),
     ("ig_officer", "quarantine-list", "audit"),
+    ("ig_officer", "review-decisions", "audit"),
+    ("ig_officer", "review-agreement", "audit"),
 }
 ROLES = (*(r.value for r in Role), "receptionist", None)
 

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from adapters.registry import READERS
-from schemas.columns import ITEM_SCHEMA, MERGE_SCHEMA, RECORD_SCHEMA, STAFF_SCHEMA, UnitBatch
+from schemas.columns import (
+    ITEM_SCHEMA,
+    MERGE_SCHEMA,
+    RECORD_SCHEMA,
+    STAFF_SCHEMA,
+    WITHDRAWAL_SCHEMA,
+    UnitBatch,
+)
 from schemas.dates import Instant
 from schemas.errors import FeedRefused
 from schemas.identifiers import OdsCode, SourceId
@@ -23,6 +30,7 @@ SCHEMAS = {
     "items": ITEM_SCHEMA,
     "merges": MERGE_SCHEMA,
     "staff": STAFF_SCHEMA,
+    "withdrawals": WITHDRAWAL_SCHEMA,
 }
 SECRETS = ("Quillfeather", "9434765919", "BS1 5TR", "1980-05-17", "19800517")
 """Values of the samples' persons, which no message may show."""

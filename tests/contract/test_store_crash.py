@@ -35,6 +35,8 @@ from tests.store_samples import (
     publication,
     publish,
     staff,
+    unmerge,
+    withdraw,
 )
 
 CHUNK_ROWS = 2
@@ -48,6 +50,8 @@ def work(store: SqlStore, step: str) -> None:
         units: list[Unit] = [one(client(str(n)), day(1)) for n in range(1, 5)]
         units += [one(client("2", "Changed"), day(3)), one(merge("1", "2")), one(Bad())]
         units += [one(item("i", "1")), one(staff("s")), one(client("2", "Older"), day(2))]
+        units += [one(withdraw("4"), day(4)), one(unmerge("1", "2")), one(withdraw("9"), day(4))]
+        units += [one(client("9"), day(2)), one(client("4", "Back"), day(5))]
         load(store, units, size=2)
     else:
         if store.last_run() is None:
@@ -117,13 +121,14 @@ KILLS = [
     ("load", [(4, True)]),
     ("load", [(2, True), (3, False), (1, False)]),
     ("load", [(6, False)]),
+    ("load", [(7, True), (1, False)]),
     ("publish", [(0, True)]),
     ("publish", [(4, False)]),
     ("publish", [(6, True)]),
     ("publish", [(9, False)]),
     ("publish", [(8, True), (2, True)]),
 ]
-QUICK = (2, 7)
+QUICK = (2, 8)
 """Rows that also stand for the others where time is short."""
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Table, select, text, update
 from audit.events import AuditEvent, EventOutcome
 from schemas.errors import StoreError
 from schemas.identifiers import LocalId
+from service.runs import NewRun
 from store import tables
 from store.dump import logical_dump
 from store.keyring import (
@@ -38,6 +39,8 @@ from tests.store_samples import (
     publication,
     publish,
     staff,
+    unmerge,
+    withdraw,
 )
 
 CANARIES = (
@@ -54,11 +57,13 @@ def fill(store: SqlStore) -> None:
         one(item("ITEM-CANARY-2", "LOCAL-CANARY-1", "TEXT-CANARY-7")),
         one(staff("STAFF-CANARY-3")),
         one(merge("MERGE-CANARY-9", "LOCAL-CANARY-1")),
+        one(unmerge("MERGE-CANARY-9", "LOCAL-CANARY-1")),
+        one(withdraw("MERGE-CANARY-9")),
         one(Bad("MESSAGE-CANARY-8", b"RAW-CANARY-4 Quillfeather 19570329")),
     ]
     load(store, units, "FILE-CANARY-5 Quillfeather.csv")
     opened = publication([("P1", 1), ("P2", 2)], [(1, "P1"), (2, "P2")])
-    store.publish("model-1", 1, opened, {"note": "SUMMARY-CANARY-10"}, NOW)
+    store.publish(NewRun("model-1", 1, {"note": "SUMMARY-CANARY-10"}), opened, NOW)
     store.append_event(
         AuditEvent(
             at=NOW,

@@ -1,4 +1,5 @@
-"""What comes the night after: some records changed, some are new, one message merges two."""
+"""What comes the night after: some records changed, some are new, two were merged by their system,
+some are withdrawn."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ def add_second_night(root: Path) -> None:
     """Puts the feeds of a second night into the inbox, made from those of the first."""
     inbox = root / "inbox"
     _write(inbox / "adult_avonmere" / "clients_20260302.csv", _clients(_first(inbox, "clients_*")))
-    _write(inbox / "gp_harbour" / "Patient_20260302.ndjson", _patients(_first(inbox, "Patient_*")))
+    patients = _first(inbox, "Patient_*")
+    _write(inbox / "gp_harbour" / "Patient_20260302.ndjson", _patients(patients))
+    _write(inbox / "gp_harbour" / "Deleted_20260302.ndjson", _deleted(patients))
     _write(inbox / "acute_northmoor" / "adt_20260302.hl7", _messages(_first(inbox, "adt_*")))
 
 
@@ -65,18 +68,31 @@ def _patients(first: bytes) -> bytes:
     return "\n".join(out).encode() + b"\n"
 
 
+def _deleted(first: bytes) -> bytes:
+    """Every eleventh is gone, and one whom nobody knows."""
+    ids = [json.loads(line)["id"] for line in first.splitlines()[::11]]
+    entries = [{"request": {"method": "DELETE", "url": f"Patient/{i}"}} for i in [*ids, "nobody"]]
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    return json.dumps(bundle | {"timestamp": "2026-03-02T02:00:00+00:00"}).encode() + b"\n"
+
+
 def _messages(first: bytes) -> bytes:
-    """The first two patients are merged by their system; the others' records come once more."""
+    """The first two patients are merged by their system, the third is deleted; the others' records
+    come once more."""
     starts = [m for m in first.split(b"MSH|") if m]
     ids = []
     for message in starts:
         pid = next(s for s in message.split(b"\r") if s.startswith(b"PID|"))
         ids.append(pid.split(b"|")[3].split(b"^")[0])
-    retired, survivor = list(dict.fromkeys(ids))[:2]
+    retired, survivor, deleted = list(dict.fromkeys(ids))[:3]
     stamp = b"20260302010000"
     merge = (
         b"MSH|^~\\&|PAS|NMGH|COMMONTHREAD|PARTNERSHIP|" + stamp + b"||ADT^A40|M1|P|2.4\r"
         b"EVN|A40|" + stamp + b"\rPID|1||" + survivor + b"^^^NMGH^MR\r"
         b"MRG|" + retired + b"^^^NMGH^MR\r"
     )
-    return merge + b"".join(b"MSH|" + m for m in starts[2:])
+    gone = (
+        b"MSH|^~\\&|PAS|NMGH|COMMONTHREAD|PARTNERSHIP|" + stamp + b"||ADT^A29|M2|P|2.4\r"
+        b"EVN|A29|" + stamp + b"\rPID|1||" + deleted + b"^^^NMGH^MR\r"
+    )
+    return merge + gone + b"".join(b"MSH|" + m for m in starts[2:])

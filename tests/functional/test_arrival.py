@@ -98,7 +98,7 @@ def test_the_same_people_in_three_systems_are_as_many_persons(tmp_path: Path) ->
     }
 
 
-def test_a_changed_record_moves_and_its_person_keeps_the_id(tmp_path: Path) -> None:
+def test_a_changed_record_leaves_and_the_others_go_on_under_a_new_id(tmp_path: Path) -> None:
     root = new_workspace(tmp_path / "p")
     people = clients(6)
     put_all(root, people)
@@ -113,4 +113,8 @@ def test_a_changed_record_moves_and_its_person_keeps_the_id(tmp_path: Path) -> N
     assert (pas["new"], pas["changed"], pas["unchanged"]) == (0, 1, 1)
     after = road.persons(root)
     moved = {record for record in before if after[record] != before[record]}
-    assert moved == {("pas", "pasL0")}, "the two records left keep the person"
+    assert moved == {(source, source + "L0") for source in FEEDS}, "one person was split"
+    assert after["gp", "gpL0"] == after["acute", "acuteL0"] != after["pas", "pasL0"]
+    assert (report["link"]["split"], report["link"]["moved"]) == (1, 1)
+    gone = road.call(root, "person", "show", before["gp", "gpL0"])
+    assert (gone.code, "identify it again" in gone.err) == (5, True)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from schemas.errors import SettingsError
-from schemas.settings import Limits, LinkSettings, Settings
+from schemas.settings import Limits, LinkSettings, Settings, WholeList
 from schemas.settings_file import parse_settings
 
 HEAD = """
@@ -201,6 +201,16 @@ FAULTS = [
     ("as_at groups", _file("as_at = { file_name = 'x' }"), "as_at.file_name: expected exactly"),
     ("as_at format", _file("as_at = { file_name = '(x)', format = '%d%m' }"), "as_at.format: '%d"),
     ("a listed constant", _file("constants = { phone = '1' }") + "phone = 'P'\n", "'phone' has c"),
+    ("a share over 1", _file("snapshot = { max_withdrawn = 5 }"), "snapshot.max_withdrawn: expec"),
+    ("a snapshot's setting", _file("snapshot = { most = 1 }"), "snapshot.most: unknown setting"),
+    ("a snapshot of a kind", _file("snapshot = 1"), "snapshot: expected true or false"),
+    ("a snapshot of no day", _file("snapshot = true"), "snapshot: a whole list must say in its na"),
+    ("moments of a snapshot", _file("snapshot = true") + "as_at = 'X'\n", "map no 'as_at'"),
+    ("a list of staff", _file("kind = 'staff'\nsnapshot = true"), "only a client_record file can"),
+    ("two whole lists", _file("snapshot = true") + FILE.replace("[source.file.columns]",
+        "snapshot = true\n[source.file.columns]"), "source[0].file: a source has one whole list"),
+    ("an action", _file("codes = { action = { D = 'kill' } }") + "action = 'A'\n", "kill: no code"),
+    ("an action for all", _file("constants = { action = 'deleted' }"), "'action' cannot be the sa"),
     ("no heading", _file("kind = 'care_item'") + "item_id = 'I'\n", "must say its heading"),
     (
         "a heading",
@@ -218,6 +228,21 @@ FAULTS = [
 @pytest.mark.parametrize(("text", "fault"), [f[1:] for f in FAULTS], ids=[f[0] for f in FAULTS])
 def test_fault(text: str, fault: str) -> None:
     assert any(fault in found for found in faults(text)), faults(text)
+
+
+WHOLE_LISTS = [
+    ("true", WholeList(0.05, 0)),
+    ("false", None),
+    ("{}", WholeList()),
+    ("{ max_withdrawn = 0.2 }", WholeList(0.2, 0)),
+    ("{ max_quarantined = 0.01 }", WholeList(0.05, 0.01)),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), WHOLE_LISTS)
+def test_a_whole_list(value: str, expected: WholeList | None) -> None:
+    text = _file(f"as_at = {{ file_name = '(x)' }}\nsnapshot = {value}")
+    assert parse_settings(text).sources[0].files[0].snapshot == expected
 
 
 def test_every_fault_is_found_at_once() -> None:

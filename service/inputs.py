@@ -1,0 +1,166 @@
+"""What a link reads: model, settings and decisions in force, and the records as they count.
+
+Rules:
+- Model and thresholds are those of the workspace; while a run is undone, those in force before
+  it (before the earliest, where several are).
+- A record counts in its live version; where a run that saw another version of it first is undone,
+  in the version before that run (before the earliest), or not at all if it was not there.
+- A withdrawn record stays withdrawn, and a version that was erased is never brought back: such a
+  record counts as it is now.
+- How the records differ from those of the last full publication is a *delta*, so that a run can be
+  undone; deltas of runs of which not all was published go on into the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.settings import Settings
+from service.ports import Store
+from service.runs import DELTA_SCHEMA, KeptState, StateKey, Undo
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What decides the partition beside records and decisions."""
+
+    model: str
+    join_bits: float
+    review_bits: float
+    accept_test_numbers: bool
+    keeps_apart: tuple[str, ...]
+
+    @classmethod
+    def of(cls, settings: Settings, model_hash: str) -> Inputs:
+        """Those of the settings."""
+        link = settings.link
+        apart = tuple(sorted(s.id for s in settings.sources if s.keeps_people_apart))
+        return cls(model_hash, link.join_bits, link.review_bits, link.accept_test_numbers, apart)
+
+    @classmethod
+    def told(cls, document: Mapping[str, Any]) -> Inputs:
+        """Those of a run, as `document` gave them."""
+        return cls(**{**document, "keeps_apart": tuple(document["keeps_apart"])})
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As plain values, to be kept."""
+        return asdict(self)
+
+    @property
+    def hash(self) -> str:
+        """Digest of all of it."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()
+
+
+def active_undos(store: Store) -> list[Undo]:
+    """The undos that hold, the earliest run first."""
+    return sorted((u for u in store.undos() if u.active), key=lambda u: u.run_id)
+
+
+def in_force(settings: Settings, model_hash: str, undone: Sequence[Undo]) -> Inputs:
+    """The inputs in force. `undone` as `active_undos` gives them."""
+    if undone:
+        return Inputs.told(undone[0].inputs)
+    return Inputs.of(settings, model_hash)
+
+
+def key_of(store: Store, inputs: Inputs) -> StateKey:
+    """What a link would be computed from now."""
+    return StateKey(
+        inputs.hash, store.generation(), store.decision_sequence(), store.undo_sequence()
+    )
+
+
+def counting_records(store: Store, undone: Sequence[Undo]) -> pa.Table:
+    """The match columns of the records that count, in the versions that count."""
+    now = store.match_columns()
+    for run in reversed(undone):
+        now = _before(store, now, store.run_delta(run.run_id))
+    return now
+
+
+def _before(store: Store, now: pa.Table, delta: pa.Table) -> pa.Table:
+    """The records with those of the delta as they were before it."""
+    place = pc.index_in(now["record_id"], value_set=delta["record_id"])
+    before = pc.take(delta["before"], place).combine_chunks()
+    named = place.combine_chunks().is_valid()
+    differs = pc.fill_null(pc.not_equal(before, now["version_id"].combine_chunks()), False)
+    former = store.past_columns(before.filter(differs).to_pylist())
+    absent = pc.and_(named, before.is_null())
+    replaced = pc.is_in(now["record_id"], value_set=former["record_id"])
+    same_as = pc.take(now["same_as"], pc.index_in(former["record_id"], now["record_id"]))
+    column = former.schema.get_field_index("same_as")
+    former = former.set_column(column, former.schema.field(column), same_as)
+    kept = now.filter(pc.invert(pc.or_(absent, replaced.combine_chunks())))
+    whole = pa.concat_tables([kept, former])
+    return whole.take(pc.sort_indices(whole["record_id"]))
+
+
+def former_versions(kept: KeptState | None, now: pa.Table) -> list[int]:
+    """Versions in the state whose records are changed or gone now."""
+    if kept is None:
+        return []
+    step = delta_between(kept.state.records, now)
+    found: list[int] = step["before"].drop_null().to_pylist()
+    return found
+
+
+def delta_between(past: pa.Table, now: pa.Table) -> pa.Table:
+    """Which records differ, of `DELTA_SCHEMA`. Tables with record_id ascending and version_id."""
+    both = [past["record_id"].to_numpy(), now["record_id"].to_numpy()]
+    # Two ascending runs: a stable sort merges them.
+    ids = np.sort(np.concatenate(both), kind="stable")
+    ids = ids[np.concatenate([[True], ids[1:] != ids[:-1]])] if len(ids) else ids
+    before, after = (_versions(table, ids) for table in (past, now))
+    table = pa.Table.from_arrays([pa.array(ids), before, after], schema=DELTA_SCHEMA)
+    return _differing(table)
+
+
+def _versions(table: pa.Table, ids: np.ndarray[Any, np.dtype[np.int64]]) -> pa.Array:
+    """The version of each record, null for none."""
+    held = table["record_id"].to_numpy()
+    if not len(held):
+        return pa.nulls(len(ids), pa.int64())
+    place = np.minimum(np.searchsorted(held, ids), len(held) - 1)
+    versions = table["version_id"].to_numpy()[place]
+    return pa.array(versions, pa.int64(), mask=held[place] != ids)
+
+
+def _differing(delta: pa.Table) -> pa.Table:
+    same = pc.equal(pc.fill_null(delta["before"], -1), pc.fill_null(delta["after"], -1))
+    return delta.filter(pc.invert(same))
+
+
+def composed(first: pa.Table, then: pa.Table) -> pa.Table:
+    """One delta that does what two do, one after the other."""
+    joined = first.join(then, "record_id", join_type="full outer", right_suffix="_then")
+    known = pc.is_in(joined["record_id"], value_set=first["record_id"])
+    moved_on = pc.is_in(joined["record_id"], value_set=then["record_id"])
+    before = pc.if_else(known, joined["before"], joined["before_then"])
+    after = pc.if_else(moved_on, joined["after_then"], joined["after"])
+    columns = [joined["record_id"], before, after]
+    return _differing(pa.Table.from_arrays(columns, schema=DELTA_SCHEMA)).sort_by("record_id")
+
+
+def delta_since_publication(kept: KeptState | None, now: pa.Table, *, shown: bool) -> pa.Table:
+    """How the records differ from those of the last run that was published in full.
+
+    Args:
+        kept: the latest link state; None where none was ever kept.
+        shown: whether the last run shows that state in full.
+    """
+    if kept is None:
+        return delta_between(_NOTHING, now)
+    step = delta_between(kept.state.records, now)
+    return step if shown else composed(kept.delta, step)
+
+
+_NOTHING = pa.table({"record_id": pa.array([], pa.int64()), "version_id": pa.array([], pa.int64())})

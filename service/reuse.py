@@ -1,0 +1,59 @@
+"""Records that have become another person: a source gave the local id to somebody else.
+
+Rules:
+- What counts as another person is `schemas.decisions.another_person`: no name, birth date or number
+  in common. Somebody who marries, moves or is given another number is the same.
+- A version that was erased tells nothing: its record is not said to be another person's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.dates import PartialDate
+from schemas.decisions import another_person
+from schemas.demographics import HumanName, NhsNumberClaim
+from schemas.identifiers import LocalId, NhsNumber
+from schemas.records import ClientRecord
+from service.ports import Store
+
+_COLUMNS = ["given", "family", "name_text", "birth_date", "nhs_number"]
+
+
+def become_another(store: Store, delta: pa.Table) -> npt.NDArray[np.int64]:
+    """Ids of the records that another person stands in now, ascending.
+
+    Args:
+        delta: of `service.runs.DELTA_SCHEMA`.
+    """
+    delta = delta.filter(pc.and_(delta["before"].is_valid(), delta["after"].is_valid()))
+    versions = [*delta["before"].to_pylist(), *delta["after"].to_pylist()]
+    held = store.past_columns(versions) if versions else store.past_columns([])
+    was, now = (
+        pc.index_in(delta[side], value_set=held["version_id"].combine_chunks())
+        for side in ("before", "after")
+    )
+    born = held["birth_date"]
+    differs = pc.fill_null(pc.not_equal(pc.take(born, was), pc.take(born, now)), False)
+    delta, was, now = (part.filter(differs) for part in (delta, was, now))
+    both = (held.select(_COLUMNS).take(place).to_pylist() for place in (was, now))
+    found = [another_person(_record(a), _record(b)) for a, b in zip(*both, strict=True)]
+    ids: npt.NDArray[np.int64] = delta["record_id"].to_numpy()[np.array(found, bool)]
+    return np.sort(ids)
+
+
+def _record(row: dict[str, Any]) -> ClientRecord:
+    """What identifies a person, from its match columns."""
+    words = [word for name in _COLUMNS[:3] for word in row[name] or () if word]
+    number = row["nhs_number"]
+    return ClientRecord(
+        local_id=LocalId("-"),
+        names=(HumanName(text=" ".join(words)),) if words else (),
+        birth_date=PartialDate(row["birth_date"]),
+        nhs_number=NhsNumberClaim(NhsNumber(number)) if number else None,
+    )

@@ -1,0 +1,30 @@
+"""Arrow tables as bytes, to be sealed, in parts of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+PART_ROWS = 65_536
+"""Rows of a part: some megabytes at most, so that writing one holds no lock for long."""
+_WRITE = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
+
+
+def packed(table: pa.Table) -> bytes:
+    """The table as a compressed Arrow stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=_WRITE) as writer:
+        writer.write_table(table.combine_chunks())
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def unpacked(plain: bytes) -> pa.Table:
+    """The table of an Arrow stream."""
+    return pa.ipc.open_stream(plain).read_all()
+
+
+def parts(table: pa.Table) -> Iterator[pa.Table]:
+    """The table in parts of at most `PART_ROWS` rows; an empty table is one part."""
+    for start in range(0, max(table.num_rows, 1), PART_ROWS):
+        yield table.slice(start, PART_ROWS)

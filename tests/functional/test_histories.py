@@ -1,0 +1,420 @@
+"""Histories of a living partnership, drawn by lot over a real store: nothing that happens, in
+whatever order, breaks what everybody relies on.
+
+    python -m tests.functional.test_histories --histories 1000 --seed 1
+
+After every link:
+- what is computed is what a link from nothing computes from the same inputs, tasks included;
+- what is published is that, exactly; of a held run, what never waits;
+- an id leads to a person that holds every record it last held that is still there, or to nobody;
+- what was shown at each run, and at its time, is what is told of it later;
+- the sentences of each person's history tell how many records it has and what its id answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import msgspec
+import pyarrow as pa
+from hypothesis import HealthCheck, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from linkage.increment import Decided, LinkState, link_increment
+from linkage.model import uk_person
+from schemas.dates import Instant
+from schemas.decisions import Standing, Verdict
+from schemas.errors import CommonthreadError, InputError, InvalidValue, NeedsDecision, NotFound
+from schemas.identifiers import PersonId
+from schemas.records import ClientRecord
+from service.access import Actor
+from service.decisions import Desk, decide, revoke
+from service.held import approve_run
+from service.history import person_history
+from service.inputs import active_undos, counting_records, in_force
+from service.model_files import kept_file, kept_model
+from service.runs import Fate
+from service.undo import newest_undoable, release_run, undo_run
+from tests.service.living import SOURCES, Living, human
+from tests.service.living import settings as partnership
+from tests.spec.lifecycle_world import opened
+from tests.store_samples import merge, one, unmerge
+
+STRICT = {
+    "max_joined": 0, "max_joined_fraction": 0.0, "max_split": 0, "max_split_fraction": 0.0,
+    "max_moved": 0, "max_moved_fraction": 0.0,
+}  # fmt: skip
+Name = tuple[str, str]
+"""Source and local id."""
+HOW = ("as ever", "strict", "strict", "from nothing")
+names = st.tuples(st.sampled_from(SOURCES), st.sampled_from("1234"))
+humans = st.integers(0, 3)
+by_lot = st.integers(0, 30)
+_heard = st.tuples(st.just("hear"), names, humans, st.integers(0, 2))
+happenings = st.one_of(
+    _heard,
+    _heard,
+    st.tuples(st.just("withdraw"), by_lot),
+    st.tuples(st.just("come_back"), by_lot),
+    st.tuples(st.just("merge"), st.sampled_from(SOURCES), st.permutations("1234"), st.booleans()),
+    st.tuples(st.just("decide"), by_lot, by_lot, st.booleans()),
+    st.tuples(st.just("revoke"), by_lot),
+)
+"""What may happen by day: the method of `Histories` that does it, and what it is told."""
+_RECORDS = r"(?P<n>\d+) records?"
+_BY = r"(?:matching run|the approval of a held run, run|an undo or its release, run) \d+"
+_ID = r"p[a-z2-7]{16}"
+SENTENCES: dict[str, str] = {
+    "begins": rf"founded by {_BY} with {_RECORDS}(?:, taking on the larger part of {_ID})?",
+    "begins again": rf"present again with {_RECORDS}, because of .+",
+    "comes": rf"{_RECORDS} came with {_BY}",
+    "leaves": rf"{_RECORDS} left with {_BY}",
+    "takes in": rf"(?P<other>{_ID}) was joined to it by {_BY}",
+    "merged": rf"joined to (?P<other>{_ID}) by {_BY}; the id leads there",
+    "split": rf"split by {_BY} into {_ID}(?:, {_ID})*; the id leads nowhere",
+    "emptied": rf"emptied by {_BY}: no record of it was left; the id leads nowhere",
+    "undone": r"gone, because of .+; the id leads nowhere",
+}
+ENDINGS = {"merged": Fate.MERGED, "split": Fate.SPLIT, "emptied": Fate.EMPTIED,
+           "undone": Fate.UNDONE}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What was shown at a run: record → person."""
+
+    run_id: int
+    at: Instant
+    members: dict[int, str]
+
+
+@dataclass
+class Past:
+    """What was seen as it happened, kept outside the store."""
+
+    shown: list[Shown] = field(default_factory=list)
+    last_held: dict[str, frozenset[int]] = field(default_factory=dict)
+    withdrawn: dict[Name, ClientRecord] = field(default_factory=dict)
+    said: dict[Name, ClientRecord] = field(default_factory=dict)
+
+
+def said_to_be(error: CommonthreadError, words: str) -> None:
+    """Fails where an error is another than that."""
+    assert words in str(error), error
+
+
+def table_of(members: pa.Table) -> dict[int, str]:
+    """Record → person. No record is in two persons."""
+    ids, persons = (column.to_pylist() for column in members.columns)
+    assert len(set(ids)) == len(ids)
+    return dict(zip(ids, persons, strict=True))
+
+
+class Histories(RuleBasedStateMachine):
+    """A partnership in which anything may happen, and is linked now and then."""
+
+    met: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        store, root = self.stack.enter_context(opened())
+        self.index = Living(store, root)
+        self.past = Past()
+        self.undone: list[int] = []
+
+    def teardown(self) -> None:
+        self.stack.close()
+        self.met["histories"] += 1
+
+    @initialize(some=st.lists(st.tuples(names, humans), min_size=3, max_size=8))
+    def first_night(self, some: list[tuple[Name, int]]) -> None:
+        for name, who in some:
+            self._say(name, human(name[1], who))
+        self._linked(self.index.link)
+
+    @rule(some=st.lists(happenings, min_size=1, max_size=4), how=st.sampled_from(HOW))
+    def night(self, some: list[tuple[Any, ...]], how: str) -> None:
+        for kind, *what in some:
+            getattr(self, f"_{kind}")(*what)
+        limits = STRICT if how == "strict" else {}
+        self._linked(lambda: self.index.link(full=how == "from nothing", **limits))
+
+    # --- what happens --------------------------------------------------------------------------
+
+    def _hear(self, name: Name, who: int, slip: int) -> None:
+        self._say(name, human(name[1], who, slip))
+
+    def _say(self, name: Name, record: ClientRecord) -> None:
+        self.index.tell(name[0], one(record))
+        self.past.said[name] = record
+        self.past.withdrawn.pop(name, None)
+
+    def _withdraw(self, number: int) -> None:
+        stand = sorted(self.past.said.keys() - self.past.withdrawn.keys())
+        if stand:
+            name = stand[number % len(stand)]
+            self.index.withdraw(*name)
+            self.past.withdrawn[name] = self.past.said[name]
+
+    def _come_back(self, number: int) -> None:
+        if self.past.withdrawn:
+            name = sorted(self.past.withdrawn)[number % len(self.past.withdrawn)]
+            self._say(name, self.past.withdrawn[name])
+            self.met["returns"] += 1
+
+    def _merge(self, source: str, ids: Sequence[str], undone: bool) -> None:
+        self.index.tell(source, one((unmerge if undone else merge)(ids[0], ids[1])))
+
+    def _decide(self, first: int, second: int, same: bool) -> None:
+        live = self.index.store.record_sources()["record_id"].to_pylist()
+        if not live or live[first % len(live)] == live[second % len(live)]:
+            return
+        left, right = sorted((live[first % len(live)], live[second % len(live)]))
+        verdict = Verdict.SAME if same else Verdict.DIFFERENT
+        try:
+            made = decide(self._desk("ann"), (left, right), verdict, "seen together")
+            if made.standing is Standing.PENDING:
+                decide(self._desk("bob"), (left, right), verdict, "seen as well")
+        except NeedsDecision:
+            self.met["contradictions refused"] += 1
+        except InputError as error:
+            said_to_be(error, "decided so already")
+        else:
+            self.met["decisions"] += 1
+
+    def _revoke(self, number: int) -> None:
+        held = [d for d in self.index.store.decisions() if d.standing is not Standing.REVOKED]
+        if held:
+            revoke(self._desk("bob"), held[number % len(held)].decision_id, "it was wrong")
+            self.met["revocations"] += 1
+
+    def _desk(self, name: str) -> Desk:
+        actor = Actor(name, "data_team", "data-quality")
+        return Desk(self.index.store, partnership(), uk_person(), actor, self.index.now)
+
+    # --- runs ----------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.index.waits)
+    @rule()
+    def approve(self) -> None:
+        try:
+            approve_run(self.index.store, self.index.last, self.index.now)
+        except NotFound as error:
+            said_to_be(error, "was replaced since")
+            return
+        self.met["approvals"] += 1
+        self._keep()
+
+    @rule()
+    def undo(self) -> None:
+        store = self.index.store
+        newest = newest_undoable(store.runs(), store.undos())
+        if newest is None or len(self.undone) == 2:
+            return
+        try:
+            undo_run(store, newest.run_id, self.index.now())
+        except InvalidValue as error:
+            said_to_be(error, "not known")
+            return
+        self.undone.append(newest.run_id)
+        self.met["undos"] += 1
+        self._linked(self.index.link)
+
+    @precondition(lambda self: self.undone)
+    @rule(number=by_lot)
+    def release(self, number: int) -> None:
+        run_id = self.undone.pop(number % len(self.undone))
+        release_run(self.index.store, run_id, self.index.now())
+        self.met["releases"] += 1
+        self._linked(self.index.link)
+
+    @rule(bits=st.sampled_from((1.2, 1.5, 1.8)))
+    def retrain(self, bits: float) -> None:
+        file = self.index.model_file
+        if not file.exists():
+            return
+        kept_file(file, self._hash()).write_bytes(file.read_bytes())
+        model = msgspec.structs.replace(uk_person(), matches_per_record=bits)
+        file.write_bytes(model.to_json())
+        self.met["trainings"] += 1
+
+    def _hash(self) -> str:
+        return msgspec.json.decode(self.index.model_file.read_bytes(), type=type(uk_person())).hash
+
+    def _linked(self, link: Callable[[], Any]) -> None:
+        """A link, and all that must be so after it."""
+        try:
+            report = link()
+        except NeedsDecision as error:
+            said_to_be(error, "is held")
+            self.met["holds"] += 1
+            self._keep()
+            self._check_held()
+            return
+        assert report.differing in (None, 0)
+        self.met["links"] += 1
+        self.met["incremental links"] += report.run_id is not None and not report.full
+        self._keep()
+        self._check_whole()
+        assert self.index.link().run_id is None, "it was all done"
+
+    # --- what must be so -----------------------------------------------------------------------
+
+    def _from_nothing(self) -> tuple[LinkState, Decided]:
+        store = self.index.store
+        undone = active_undos(store)
+        inputs = in_force(partnership(), self._hash(), undone)
+        table, decided = counting_records(store, undone), store.decided()
+        linked = link_increment(
+            table, table.slice(0, 0), None, decided, Decided(),
+            kept_model(self.index.model_file, inputs.model),
+            join_bits=inputs.join_bits, review_bits=inputs.review_bits,
+            keeps_apart=inputs.keeps_apart, accept_test_numbers=inputs.accept_test_numbers,
+            threads=1,
+        )  # fmt: skip
+        return linked.state, decided
+
+    def _check_whole(self) -> None:
+        members = table_of(self.index.store.memberships())
+        state, _ = self._from_nothing()
+        records, labels = (state.records[c].to_pylist() for c in ("record_id", "label"))
+        assert sorted(members) == records, "every record that counts is in just one person"
+        assert len(set(zip(labels, members.values(), strict=True))) == len(set(labels))
+        assert len(set(labels)) == len(set(members.values()))
+        kept = self.index.store.link_state()
+        assert kept is not None
+        for name in ("records", "edges", "tasks"):
+            assert getattr(kept.state, name).to_pylist() == getattr(state, name).to_pylist(), name
+        assert self.index.store.review_tasks().to_pylist() == state.tasks.to_pylist()
+
+    def _check_held(self) -> None:
+        members = table_of(self.index.store.memberships())
+        state, decided = self._from_nothing()
+        assert members.keys() <= set(state.records["record_id"].to_pylist()), "withdrawn ones left"
+        label = dict(zip(*(state.records[c].to_pylist() for c in ("record_id", "label")),
+                         strict=True))  # fmt: skip
+        for pair in decided.apart.to_pylist():
+            left, right = pair["left"], pair["right"]
+            if left in members and right in members and label[left] != label[right]:
+                assert members[left] != members[right], "decided apart, and shown as one"
+
+    def _keep(self) -> None:
+        """Notes what is shown, and holds what is told of it against what was noted."""
+        store = self.index.store
+        run = store.last_run()
+        if run is None:
+            return
+        members = table_of(store.memberships())
+        if not self.past.shown or self.past.shown[-1].run_id != run.run_id:
+            self.past.shown.append(Shown(run.run_id, run.started_at, members))
+        assert self.past.shown[-1].members == members, "nothing changes without a run"
+        self._check_ids(members)
+        self._check_past()
+
+    def _check_ids(self, members: dict[int, str]) -> None:
+        groups: dict[str, set[int]] = {}
+        for record, person in members.items():
+            groups.setdefault(person, set()).add(record)
+        for person, had in self.past.last_held.items():
+            found = self.index.store.resolve(PersonId(person))
+            assert found.fate is not Fate.UNKNOWN
+            if found.person is not None:
+                assert had & groups[found.person], "it leads to a stranger"
+                assert had & members.keys() <= groups[found.person], "it leads to a part"
+        self.past.last_held |= {p: frozenset(group) for p, group in groups.items()}
+        for person in self.past.last_held:
+            self._check_history(PersonId(person), len(groups.get(person, ())))
+
+    def _check_past(self) -> None:
+        for at, shown in enumerate(self.past.shown):
+            assert table_of(self.index.store.memberships(shown.run_id)) == shown.members
+            later = self.past.shown[at + 1 :]
+            if not later or later[0].at > shown.at:
+                assert self.index.store.run_as_at(shown.at) == shown.run_id
+
+    def _check_history(self, person: PersonId, records: int) -> None:
+        """The sentences, read one by one, end at what is so now."""
+        said = person_history(self.index.store, person)
+        assert said, person
+        count, fate = 0, Fate.UNKNOWN
+        for sentence in said:
+            kind, found = read_sentence(sentence.text)
+            if kind in ENDINGS:
+                count, fate = 0, ENDINGS[kind]
+            elif kind.startswith("begins"):
+                count, fate = int(found["n"]), Fate.PRESENT
+            elif kind in ("comes", "leaves"):
+                assert fate is Fate.PRESENT, said
+                count += int(found["n"]) * (1 if kind == "comes" else -1)
+        now = self.index.store.resolve(person)
+        assert count == records, said
+        # An id that was merged on may lead to a person that has ended since.
+        assert fate is now.fate or fate is Fate.MERGED, said
+
+
+def read_sentence(text: str) -> tuple[str, dict[str, Any]]:
+    """What kind of sentence of a history it is, and its parts."""
+    for kind, pattern in SENTENCES.items():
+        if found := re.fullmatch(pattern, text):
+            return kind, found.groupdict()
+    raise AssertionError(f"no such sentence: {text}")
+
+
+def live_through_many(number: int, from_seed: int, steps: int = 8) -> Counter[str]:
+    """Lives through so many histories; what came to pass in them."""
+    Histories.met = Counter()
+    run_state_machine_as_test(
+        seed(from_seed)(Histories),
+        settings=settings(
+            max_examples=number,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    return Histories.met
+
+
+def test_histories() -> None:
+    met = live_through_many(20, 7)
+    wanted = ("holds", "approvals", "undos", "releases", "decisions", "returns", "trainings")
+    assert not [what for what in wanted if not met[what]], met
+
+
+def test_a_sentence_that_is_none_is_found_out() -> None:
+    assert read_sentence("2 records came with matching run 3")[0] == "comes"
+    try:
+        read_sentence("something happened")
+    except AssertionError:
+        return
+    raise AssertionError("any text is taken for a sentence")
+
+
+def main() -> None:
+    """Lives through many histories and says what came to pass."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--histories", type=int, default=1_000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    for name, count in sorted(live_through_many(options.histories, options.seed).items()):
+        print(f"{count:>9,} {name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

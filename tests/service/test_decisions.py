@@ -1,0 +1,113 @@
+"""When two people are needed, and what a decision contradicts: a truth table, and a naive check."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.dates import Instant
+from schemas.decisions import Decision, Origin, Standing, Verdict
+from schemas.settings import ReviewSettings
+from service.decisions import Acting, needs_second
+
+SAME, DIFFERENT, UNDECIDED = Verdict
+GUARD = "born the same day with different forenames (twins)"
+
+
+@pytest.mark.parametrize(
+    ("size", "guard", "above", "needed"),
+    [
+        # records, guard rail, [review] two_people_above, why a second person is needed
+        (2, None, 8, ""),
+        (8, None, 8, ""),
+        (9, None, 8, "it would make a very large person"),
+        (2, GUARD, 8, "a guard rail forbids it"),
+        (9, GUARD, 8, "a guard rail forbids it"),
+        (2, None, 1, "it would make a very large person"),
+        (40, None, 100, ""),
+    ],
+)
+def test_when_a_second_person_is_needed(
+    size: int, guard: str | None, above: int, needed: str
+) -> None:
+    assert needs_second(size, guard, ReviewSettings(two_people_above=above)) == needed
+
+
+def decided(number: int, left: int, right: int, verdict: Verdict) -> Decision:
+    return Decision(
+        left=min(left, right),
+        right=max(left, right),
+        left_version=1,
+        right_version=1,
+        verdict=verdict,
+        standing=Standing.LIVE,
+        origin=Origin.REVIEW,
+        reason="seen",
+        author="ann",
+        decided_at=Instant("2026-11-02T03:00:00Z"),
+        decision_id=number,
+        act=number,
+    )
+
+
+def acting(*rows: tuple[int, int, Verdict]) -> Acting:
+    return Acting(tuple(decided(n, *row) for n, row in enumerate(rows, 1)))
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "against"),
+    [
+        pytest.param([], (1, 2, SAME), [], id="nothing decided"),
+        pytest.param([(1, 2, SAME)], (1, 2, DIFFERENT), [1], id="directly"),
+        pytest.param([(1, 2, DIFFERENT)], (1, 2, SAME), [1], id="directly, the other way"),
+        pytest.param([(1, 2, SAME)], (1, 2, SAME), [], id="the same again"),
+        pytest.param([(1, 2, SAME), (2, 3, SAME)], (1, 3, DIFFERENT), [1, 2], id="A=B, B=C, A!=C"),
+        pytest.param([(1, 2, SAME), (2, 3, DIFFERENT)], (1, 3, SAME), [1, 2], id="A=B, B!=C, A=C"),
+        pytest.param([(1, 2, SAME), (2, 3, DIFFERENT)], (1, 3, DIFFERENT), [], id="A!=C follows"),
+        pytest.param([(1, 2, DIFFERENT), (2, 3, DIFFERENT)], (1, 3, SAME), [], id="A!=B, B!=C"),
+        pytest.param(
+            [(1, 2, SAME), (3, 4, SAME), (2, 4, DIFFERENT)], (1, 3, SAME), [1, 2, 3],
+            id="two chains and a wall between",
+        ),
+        pytest.param([(1, 2, SAME), (5, 6, DIFFERENT)], (1, 5, SAME), [], id="a wall elsewhere"),
+        pytest.param([(1, 2, SAME)], (1, 2, UNDECIDED), [], id="undecided contradicts nothing"),
+    ],
+)  # fmt: skip
+def test_what_a_decision_contradicts(
+    held: list[tuple[int, int, Verdict]], asked: tuple[int, int, Verdict], against: list[int]
+) -> None:
+    assert [d.decision_id for d in acting(*held).contradicted(*asked)] == against
+
+
+def consistent(rows: list[tuple[int, int, Verdict]]) -> bool:
+    """Naively: whether some partition of the records fits all."""
+    group = {n: n for row in rows for n in row[:2]}
+    for _ in rows:
+        for a, b, verdict in rows:
+            if verdict is SAME:
+                group[a] = group[b] = min(group[a], group[b])
+    return all(group[a] != group[b] for a, b, verdict in rows if verdict is DIFFERENT)
+
+
+PAIRS = st.tuples(st.sampled_from(list(combinations(range(1, 7), 2))), st.sampled_from(Verdict))
+
+
+@given(st.lists(PAIRS, max_size=14))
+def test_what_is_let_in_can_stand_together(offered: list[tuple[tuple[int, int], Verdict]]) -> None:
+    kept: list[tuple[int, int, Verdict]] = []
+    for (a, b), verdict in offered:
+        now = acting(*[row for row in kept if row[2] is not UNDECIDED])
+        fits = consistent([*kept, (a, b, verdict)])
+        against = now.contradicted(a, b, verdict)
+        assert bool(against) != fits
+        assert not consistent([*[(d.left, d.right, d.verdict) for d in against], (a, b, verdict)]) \
+            or not against  # fmt: skip
+        follows = now.answer([a], [b])
+        assert (follows is not None) == (
+            not consistent([*kept, (a, b, SAME)]) or not consistent([*kept, (a, b, DIFFERENT)])
+        )
+        if fits:
+            kept.append((a, b, verdict))
