@@ -106,6 +106,8 @@ def test_every_command_with_json_is_tried() -> None:
     reviewed = {w for w in ALL if w[:1] == ("review",) and len(w) > 1}
     reviewed |= {("person", name) for name in ("split", "merge", "wrong")}
     reviewed |= {("backup",), ("backup", "verify"), ("restore",), ("person", "erase")}
+    runs = {("person", "history"), ("person", "difference")}
+    runs |= {("person", "undo", "run"), ("person", "undo", "release"), ("match",)}
     elsewhere = {("demo",), ("link-file",), ("evaluate",), ("person", "show"), ("train",)}
     have = {
         words
@@ -115,8 +117,9 @@ def test_every_command_with_json_is_tried() -> None:
     tried = {
         max((w for w in have if words[: len(w)] == w), key=len) for words in JSON_COMMANDS.values()
     }
-    assert have == tried | elsewhere | reviewed, (
-        "reviewed: tests/functional/test_review.py, test_backup.py"
+    assert have == tried | elsewhere | reviewed | runs, (
+        "reviewed: tests/functional/test_review.py, test_backup.py; runs: test_cli_runs.py, "
+        "test_cli_match.py"
     )
 
 
