@@ -35,7 +35,8 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
         actor, role: who asked, in which role (`-` where none is mapped).
         purpose: a key of `schemas.codes.PURPOSES`, or `-` for housekeeping.
         persons: whom it was about.
-        details: counts, run ids, reasons; never a person's value.
+        details: counts, run ids, ids of records that are in no person, reasons; never a person's
+            value.
     """
 
     at: Instant

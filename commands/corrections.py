@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +13,15 @@ from commands.persons import person
 from commands.review import at_the_desk
 from schemas.errors import NeedsDecision, WorkspaceBusy
 
+if TYPE_CHECKING:
+    from schemas.identifiers import PersonId
+
 NEXT_LINK = "the next link publishes it: `commonthread link`"
+UNPUBLISHED = (
+    "NOT PUBLISHED: the decisions are written and stay, but the link that follows failed, and the"
+    " records are shown as before. Put right what the error says, then run `commonthread link`; do"
+    " not report it again"
+)
 reason_option = click.option("--reason", required=True, help="Why, in a few words; kept sealed.")
 
 
@@ -73,26 +83,35 @@ def person_wrong(
     from service.corrections import wrong
     from service.review_lines import correction_lines, viewer_lines
 
+    def tell(published: str) -> None:
+        lines = [*correction_lines(done, published), "", *viewer_lines(done)]
+        finish(done.document | {"published": published}, lines, as_json)
+
     with at_the_desk(root, "person-wrong", purpose) as desk:
         done = wrong(desk, person_id, source, reason)
-    published = _published_at_once(root, purpose)
-    lines = [*correction_lines(done, published), "", *viewer_lines(done)]
-    finish(done.document | {"published": published}, lines, as_json)
+    try:
+        published = _published_at_once(root, purpose, done.persons)
+    except BaseException:
+        tell(UNPUBLISHED)
+        raise
+    tell(published)
 
 
-def _published_at_once(root: Path, purpose: str | None) -> str:
+def _published_at_once(root: Path, purpose: str | None, persons: Sequence[PersonId]) -> str:
     """Links, so that what stepped apart is shown apart; says how that went."""
     from consent.commands import Action
-    from service.access import record
+    from service.access import failure_recorded, record
     from service.linking import link_records
     from wiring import clock
 
     workspace = opened(root)
+    action = Action.PERSON_WRONG
     try:
         with workspace.exclusive(), workspace.store() as store:
-            report = link_records(store, workspace.settings, workspace.model_file, clock)
-            actor = workspace.actor("person-wrong", purpose)
-            record(actor, Action.PERSON_WRONG, store, clock, run=report.run_id)
+            actor = workspace.actor(action.value, purpose)
+            with failure_recorded(actor, action, store, clock, persons=persons):
+                report = link_records(store, workspace.settings, workspace.model_file, clock)
+            record(actor, action, store, clock, persons=persons, run=report.run_id)
     except WorkspaceBusy:
         return "another run is at work in this workspace; the next link publishes it"
     except NeedsDecision:

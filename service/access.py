@@ -3,11 +3,12 @@
 Rules:
 - The decision's event is durable before anything about a person is returned.
 - A refusal is written down like a permit.
+- An event names the persons that it is about; a record that is in none yet, by its record id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from consent.commands import Action, decide
 from schemas.dates import Instant
 from schemas.errors import CommonthreadError, NotPermitted
 from schemas.identifiers import PersonId
-from service.ports import Store
+from service.ports import HeldRecord, Store
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,15 @@ def record(
 ) -> None:
     """Writes the event durably; call it before showing what it is about."""
     store.append_event(event(actor, action, clock, persons=persons, outcome=outcome, **details))
+
+
+def about(held: Iterable[HeldRecord]) -> dict[str, Any]:
+    """Whom an event about these records names, as arguments of `event` and `record`: `persons`, and
+    `records` (record ids) where some are in no person yet."""
+    shown = list(held)
+    persons = sorted({one.person_id for one in shown if one.person_id})
+    alone = sorted({one.record_id for one in shown if not one.person_id})
+    return {"persons": persons} | ({"records": alone} if alone else {})
 
 
 @contextmanager

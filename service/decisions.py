@@ -15,10 +15,9 @@ Rules:
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from consent.commands import Action
 from linkage.model import Model
@@ -26,7 +25,7 @@ from schemas.dates import Instant
 from schemas.decisions import Decision, Origin, Standing, Verdict
 from schemas.errors import InputError, NeedsDecision, NotFound
 from schemas.settings import ReviewSettings, Settings
-from service.access import Actor, event, permit
+from service.access import Actor, about, event, permit
 from service.looking import explain_records
 from service.ports import HeldRecord, Store
 
@@ -70,27 +69,40 @@ def needs_second(size: int, guard: str | None, settings: ReviewSettings) -> str:
     return next((row.because for row in TWO_PEOPLE if row.holds(size, guard, settings)), "")
 
 
-@dataclass(frozen=True)
 class Acting:
-    """The decisions that act now: groups of records held to be one, and pairs held to be two."""
+    """The decisions that act now: groups of records held to be one, and pairs held to be two.
 
-    decisions: tuple[Decision, ...]
-    _same: Mapping[int, list[Decision]] = field(init=False, repr=False, compare=False)
-    _apart: Mapping[int, list[Decision]] = field(init=False, repr=False, compare=False)
+    The groups are kept up to date as decisions are added, the smaller joining the larger; a chain
+    is walked only where there is something to tell.
+    """
 
-    def __post_init__(self) -> None:
-        tables: dict[Verdict, dict[int, list[Decision]]] = {
-            Verdict.SAME: defaultdict(list),
-            Verdict.DIFFERENT: defaultdict(list),
-        }
-        for one in self.decisions:
-            for end in one.pair:
-                tables[one.verdict][end].append(one)
-        object.__setattr__(self, "_same", tables[Verdict.SAME])
-        object.__setattr__(self, "_apart", tables[Verdict.DIFFERENT])
+    def __init__(self, decisions: Iterable[Decision] = ()) -> None:
+        self.decisions: list[Decision] = []
+        self._same: dict[int, list[Decision]] = {}
+        self._apart: dict[int, list[Decision]] = {}
+        self._groups: dict[int, set[int]] = {}
+        for one in decisions:
+            self.add(one)
+
+    def add(self, one: Decision) -> None:
+        """One more, of one person or two. Whether it contradicts these is not asked."""
+        self.decisions.append(one)
+        table = self._same if one.verdict is Verdict.SAME else self._apart
+        for end in one.pair:
+            table.setdefault(end, []).append(one)
+        if one.verdict is Verdict.SAME:
+            small, large = sorted(map(self.group, one.pair), key=len)
+            if small is not large:
+                large |= small
+                both_new = len(large) == 2
+                self._groups |= dict.fromkeys(large if both_new else small, large)
+
+    def group(self, record: int) -> set[int]:
+        """Every record that `record` is held to be one with, itself included; not to be changed."""
+        return self._groups.get(record) or {record}
 
     def chains(self, record: int) -> dict[int, tuple[Decision, ...]]:
-        """Every record that `record` is held to be one with, and by which decisions."""
+        """As `group`, and by which decisions."""
         found: dict[int, tuple[Decision, ...]] = {record: ()}
         waiting = deque([record])
         while waiting:
@@ -102,7 +114,7 @@ class Acting:
                     waiting.append(other)
         return found
 
-    def apart(self, ones: Mapping[int, Any], others: Collection[int]) -> list[Decision]:
+    def apart(self, ones: Collection[int], others: Collection[int]) -> list[Decision]:
         """The decisions that hold a record of one group apart from a record of the other."""
         return [
             one
@@ -114,34 +126,33 @@ class Acting:
     def answer(self, ones: Collection[int], others: Collection[int]) -> Verdict | None:
         """What follows for two groups of records, each taken to be one person, from all that was
         decided; None: nothing."""
-        near = {record: () for one in ones for record in self.chains(one)}
-        if any(other in near for other in others):
+        near = set[int]().union(*map(self.group, ones))
+        if not near.isdisjoint(others):
             return Verdict.SAME
-        far = {record for other in others for record in self.chains(other)}
+        far = set[int]().union(*map(self.group, others))
         return Verdict.DIFFERENT if self.apart(near, far) else None
 
     def contradicted(self, left: int, right: int, verdict: Verdict) -> list[Decision]:
         """The acting decisions that cannot stand beside the verdict; [] if it may be given."""
-        ones = self.chains(left)
+        together = right in self.group(left)
         if verdict is Verdict.DIFFERENT:
-            return sorted(ones.get(right, ()), key=_by_id)
-        if verdict is Verdict.UNDECIDED or right in ones:
+            return sorted(self.chains(left)[right], key=_by_id) if together else []
+        if verdict is Verdict.UNDECIDED or together:
             return []
-        others = self.chains(right)
+        walls = self.apart(*sorted((self.group(left), self.group(right)), key=len))
+        if not walls:
+            return []
+        ones, others = self.chains(left), self.chains(right)
         found: dict[int, Decision] = {}
-        for apart in self.apart(ones, others):
+        for apart in walls:
             near, far = apart.pair if apart.left in ones else apart.pair[::-1]
             for one in (apart, *ones[near], *others[far]):
                 found[one.decision_id] = one
         return sorted(found.values(), key=_by_id)
 
-    def with_one(self, one: Decision) -> Acting:
-        """These and one more."""
-        return Acting((*self.decisions, one))
-
     def without(self, gone: Collection[int]) -> Acting:
         """These without the ones of these ids."""
-        return Acting(tuple(one for one in self.decisions if one.decision_id not in gone))
+        return Acting(one for one in self.decisions if one.decision_id not in gone)
 
 
 def _by_id(one: Decision) -> int:
@@ -151,7 +162,7 @@ def _by_id(one: Decision) -> int:
 def acting(store: Store, decisions: Sequence[Decision]) -> Acting:
     """The decisions that act now."""
     rests = store.resting_decisions()
-    return Acting(tuple(d for d in decisions if d.binds and d.decision_id not in rests))
+    return Acting(d for d in decisions if d.binds and d.decision_id not in rests)
 
 
 # --- one pair ----------------------------------------------------------------------------------
@@ -184,11 +195,11 @@ def decide(
     acts = {d.act for d in rests if d.pair == pair}
     ended += [d for d in rests if d.act in acts]
     now = acting(desk.store, decisions).without({d.decision_id for d in ended})
-    about = [(one, two)] if verdict is Verdict.UNDECIDED else _across(desk.store, one, two)
-    new = draft_all(desk, now, about, verdict, reason, Origin.REVIEW)
+    pairs = [(one, two)] if verdict is Verdict.UNDECIDED else _across(desk.store, one, two)
+    new = draft_all(desk, now, pairs, verdict, reason, Origin.REVIEW)
     changed = [revoked(desk, d, f"answered: {verdict.value}") for d in ended]
     noted = event(
-        desk.actor, action, desk.clock, persons=_persons((one, two)), verdict=verdict.value,
+        desk.actor, action, desk.clock, **about((one, two)), verdict=verdict.value,
         standing=new[0].standing.value, decisions=len(new), ended=len(ended),
     )  # fmt: skip
     return desk.store.write_decisions(seen, new, changed, noted)[0]
@@ -219,6 +230,9 @@ def draft_all(
 ) -> list[Decision]:
     """The decisions, of one act, that give every pair the verdict; pairs that have it are left out.
 
+    Args:
+        now: what acts; what is drafted is added to it.
+
     Raises:
         InputError: too many pairs, or all have it already.
         NeedsDecision: it contradicts acting decisions.
@@ -227,17 +241,19 @@ def draft_all(
         raise InputError(f"{len(pairs):,} pairs of records; at most {MOST_PAIRS:,} are decided so")
     known = {d.pair: d for d in now.decisions if d.verdict is verdict}
     new: list[Decision] = []
+    fresh: list[tuple[HeldRecord, HeldRecord]] = []
     for one, two in pairs:
         drafted = draft(desk, one, two, verdict, reason, origin)
         if drafted.pair not in known:
             refuse(now, drafted.pair, verdict)
             new.append(drafted)
+            fresh.append((one, two))
             if drafted.binds:
-                now = now.with_one(drafted)
+                now.add(drafted)
     if not new:
         first = min(d.decision_id for d in known.values())
         raise InputError(f"decided so already: decision {first}")
-    awaits = awaits_second(desk, now, pairs) if verdict is Verdict.SAME else ""
+    awaits = awaits_second(desk, now, fresh) if verdict is Verdict.SAME else ""
     if awaits:
         new = [replace(d, standing=Standing.PENDING, awaits=awaits) for d in new]
     return new
@@ -257,10 +273,6 @@ def held_pair(store: Store, pair: Pair) -> tuple[HeldRecord, HeldRecord]:
     if pair[0] not in found or pair[1] not in found:
         raise NotFound("a record of this pair is not held, or was withdrawn by its source")
     return found[pair[0]], found[pair[1]]
-
-
-def _persons(records: Iterable[HeldRecord]) -> list[Any]:
-    return sorted({held.person_id for held in records if held.person_id})
 
 
 def draft(
@@ -322,8 +334,9 @@ def refuse(now: Acting, pair: Pair, verdict: Verdict) -> None:
 
 
 def awaits_second(desk: Desk, now: Acting, pairs: Sequence[tuple[HeldRecord, HeldRecord]]) -> str:
-    """Why a `same` of these pairs, together, needs a second person; '' if it does not."""
-    size = _size(desk.store, now, list({h.record_id: h for pair in pairs for h in pair}.values()))
+    """Why a `same` of these pairs, together, needs a second person; '' if it does not. No more of
+    them are compared than it takes: the first alone where their number settles it."""
+    size = _size(desk.store, now, {h.record_id for pair in pairs for h in pair})
     for one, two in pairs:
         guard = explain_records(desk.settings, desk.model, one, two, together=False).guard
         because = needs_second(size, guard, desk.settings.review)
@@ -332,10 +345,9 @@ def awaits_second(desk: Desk, now: Acting, pairs: Sequence[tuple[HeldRecord, Hel
     return ""
 
 
-def _size(store: Store, now: Acting, records: Sequence[HeldRecord]) -> int:
+def _size(store: Store, now: Acting, records: Collection[int]) -> int:
     """Records of the person that would come of these being one."""
-    ids = {record for held in records for record in now.chains(held.record_id)}
-    held = store.held(ids)
+    held = store.held(set[int]().union(*map(now.group, records)))
     persons = {h.person_id for h in held if h.person_id}
     members = {h.record_id for person in persons for h in store.person_records(person)}
     return len(members | {h.record_id for h in held})
@@ -370,10 +382,8 @@ def _confirm(
     for one in _act_of(decisions, [waiting]):
         refuse(now, one.pair, one.verdict)
         changed.append(_confirmed(desk, one))
-        now = now.with_one(changed[-1])
-    noted = event(
-        desk.actor, action, desk.clock, persons=_persons(records), confirmed=waiting.decision_id
-    )
+        now.add(changed[-1])
+    noted = event(desk.actor, action, desk.clock, **about(records), confirmed=waiting.decision_id)
     desk.store.write_decisions(seen, [], changed, noted)
     return next(d for d in changed if d.decision_id == waiting.decision_id)
 
@@ -387,9 +397,7 @@ def _uphold(
     action: Action,
 ) -> Decision:
     changed = [_confirmed(desk, one) for one in _reports_on(decisions, [reported])]
-    noted = event(
-        desk.actor, action, desk.clock, persons=_persons(records), upheld=reported.decision_id
-    )
+    noted = event(desk.actor, action, desk.clock, **about(records), upheld=reported.decision_id)
     desk.store.write_decisions(seen, [], changed, noted)
     return next(d for d in changed if d.decision_id == reported.decision_id)
 
@@ -413,7 +421,7 @@ def revoke(desk: Desk, decision_id: int, reason: str) -> list[Decision]:
         desk.actor,
         Action.REVIEW_REVOKE,
         desk.clock,
-        persons=_persons(records),
+        **about(records),
         decisions=[d.decision_id for d in ended],
     )
     desk.store.write_decisions(seen, [], changed, noted)

@@ -26,15 +26,14 @@ from schemas.dates import Instant
 from schemas.errors import NeedsDecision, NotFound
 from schemas.identifiers import PersonId
 from schemas.settings import Settings
-from service.access import Actor, permit, record
+from service.access import Actor, about, permit, record
 from service.identity import changes
 from service.inputs import active_undos, counting_records, in_force, key_of
-from service.linking import Ground, LinkReport, Progress, compute, restored, whole_report
+from service.linking import Ground, LinkReport, Progress, compute, restored, returned, whole_report
 from service.looking import shown_record
 from service.model_files import load_model
 from service.ports import HeldRecord, Store
 from service.publication import Difference, difference, over_limits
-from service.reuse import become_another
 from service.runs import KeptState, NewRun, RunKind, RunState
 
 Clock = Callable[[], Instant]
@@ -60,20 +59,21 @@ def approve_run(
     _still_right(store, run_id, kept)
     noted()
     records = kept.state.records
-    reference = restored(store)
+    reference = restored(store, kept.delta)
     now = store.match_columns()
     place = pc.index_in(records["record_id"], value_set=now["record_id"].combine_chunks())
     live = place.combine_chunks().is_valid()
     known = records.filter(live)
+    ids, members = known["record_id"].to_numpy(), store.memberships()
     change = changes(
-        known["record_id"].to_numpy(),
+        ids,
         now["founder"].combine_chunks().take(place.combine_chunks().drop_null()),
         known["label"].to_numpy(),
-        store.memberships(),
+        members,
         store.founded_counts(),
         kept.state.tasks,
         reference,
-        become_another(store, kept.delta),
+        returning=returned(store, ids, members),
     )
     at = np.where(live.to_numpy(zero_copy_only=False), np.cumsum(live) - 1, 0)
     persons = change.persons.take(pa.array(at, mask=pc.invert(live).to_numpy(zero_copy_only=False)))
@@ -163,7 +163,7 @@ def show_difference(store: Store, actor: Actor, run_id: int, clock: Clock) -> di
     named = {record_id for example in report["examples"] for record_id in example["records"]}
     held = {one.record_id: one for one in store.held(named)}
     persons = sorted({one.person_id for one in held.values() if one.person_id})
-    record(actor, Action.PERSON_DIFFERENCE, store, clock, persons=persons, run=run_id)
+    record(actor, Action.PERSON_DIFFERENCE, store, clock, run=run_id, **about(held.values()))
     members = store.held(store.members(set(persons)))
     hidden = {one.person_id for one in members if one.record.restricted}
     report["examples"] = [

@@ -89,7 +89,7 @@ def _decisions(store: Store, past: PersonPast) -> Iterator[_Told]:
             (decision.revoked_at, f"somebody revoked the decision that held two records {verdict}"),
         ):
             run = next((run for run, began in times.items() if at and began >= at), None)
-            if run in past.runs:
+            if run is not None and run in past.runs:
                 yield run, -1, f"{what}, decision {decision.decision_id}"
 
 

@@ -7,6 +7,8 @@ Rules:
 - A person whose records part is split: its id leads nowhere from then on, because whoever kept it
   may have meant any of the parts. The part with most of its records (ties: the earliest) carries
   its identity on under a new id, which names the old one.
+- A record that was withdrawn and is back counts with the person that it was in last: where the two
+  are apart now, that person was split, because whoever kept its id may have meant the record.
 - A person of whom no record is left is emptied, and its id leads nowhere; likewise one of whom only
   records are left that are another person's now (service/reuse.py).
 - A cluster that no id goes over to founds a person. Its id derives from the founding record (the
@@ -121,6 +123,7 @@ def changes(
     tasks: pa.Table,
     restore: pa.Table | None = None,
     another: Ints = _NO_RECORDS,
+    returning: pa.Table | None = None,
 ) -> Changes:
     """What must be published so that the partition `label` becomes the published one.
 
@@ -131,6 +134,8 @@ def changes(
         memberships: the published partition, `record_id` ascending, `person_id`.
         restore: the partition of a former run, likewise, whose persons are to come back.
         another: ids of records that have become another person.
+        returning: `record_id` ascending, `person_id`: records that are back, and the published
+            person that the last one they were in leads to.
     """
     ids, old_codes, present = _encoded(memberships, restore)
     old_ids = memberships["record_id"].to_numpy()
@@ -138,7 +143,9 @@ def changes(
     still = np.append(
         np.bincount(old[(old >= 0) & ~_among(record_ids, another)], minlength=len(ids)), 0
     )
-    meeting = replace(_met(label, np.where(still[old] > 0, old, -1), len(ids), present), old=old)
+    claimed = old if returning is None else _claimed(record_ids, old, returning, ids, present)
+    claimed = np.where(still[claimed] > 0, claimed, -1)
+    meeting = replace(_met(label, claimed, len(ids), present), old=old)
     revived = np.zeros(0, np.int64)
     if restore is not None:
         former = _on_records(record_ids, restore["record_id"].to_numpy(), _codes(restore, ids))
@@ -158,6 +165,15 @@ def changes(
     carried[founding] = len(ids) + np.arange(len(founding))
     now = carried[meeting.cluster]
     return _changes(record_ids, old_ids, meeting, now, names, founded, continues, revived, tasks)
+
+
+def _claimed(
+    record_ids: Ints, old: Ints, returning: pa.Table, ids: list[str], present: Flags
+) -> Ints:
+    """(n,) the code of each record's old person; of one that is back, of its last."""
+    last = _on_records(record_ids, returning["record_id"].to_numpy(), _codes(returning, ids))
+    known = np.append(present, False)[last]
+    return np.where((old < 0) & known, last, old)
 
 
 def _changes(
@@ -244,7 +260,7 @@ def _codes(table: pa.Table, ids: list[str]) -> Ints:
     found = pc.index_in(table["person_id"].combine_chunks(), value_set=pa.array(ids, pa.string()))
     if isinstance(found, pa.ChunkedArray):
         found = found.combine_chunks()
-    codes: Ints = found.to_numpy(zero_copy_only=False).astype(np.int64)
+    codes: Ints = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     return codes
 
 

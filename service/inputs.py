@@ -5,6 +5,9 @@ Rules:
   it (before the earliest, where several are).
 - A record counts in its live version; where a run that saw another version of it first is undone,
   in the version before that run (before the earliest), or not at all if it was not there.
+- Two kinds of records count as they are now, whatever was undone, because they are shown so: one
+  that has become another person, and one that a run that is undone saw first, that flags a
+  restriction or tells a death and was shown there with records of at most one former person.
 - A withdrawn record stays withdrawn, and a version that was erased is never brought back: such a
   record counts as it is now.
 - How the records differ from those of the last full publication is a *delta*, so that a run can be
@@ -15,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +27,9 @@ import pyarrow.compute as pc
 
 from schemas.settings import Settings
 from service.ports import Store
-from service.runs import DELTA_SCHEMA, KeptState, StateKey, Undo
+from service.reuse import become_another
+from service.runs import DELTA_SCHEMA, KeptState, RunRow, RunState, StateKey, Undo
+from service.urgent import protecting
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,43 @@ class Inputs:
 
 def active_undos(store: Store) -> list[Undo]:
     """The undos that hold, the earliest run first."""
-    return sorted((u for u in store.undos() if u.active), key=lambda u: u.run_id)
+    undos = store.undos()
+    active = sorted((u for u in undos if u.active), key=lambda u: u.run_id)
+    if not active:
+        return []
+    runs = store.runs()
+    return [replace(u, inputs=former_inputs(runs, undos, u.run_id) or u.inputs) for u in active]
+
+
+def former_inputs(
+    runs: Sequence[RunRow], undos: Sequence[Undo], run_id: int
+) -> Mapping[str, Any] | None:
+    """The inputs of the last run before it that was published in full and showed no undo that was
+    released since; None if there is none."""
+    for run in reversed(runs):
+        full = run.state is RunState.PUBLISHED
+        if run.run_id < run_id and full and not _lifted(undos, run.run_id):
+            return dict(run.summary["inputs"])
+    return None
+
+
+def former_run(undos: Sequence[Undo], run_id: int) -> int:
+    """The last run before it that showed no undo that was released since; 0 if there is none."""
+    before = run_id - 1
+    while before and _lifted(undos, before):
+        before -= 1
+    return before
+
+
+def _lifted(undos: Sequence[Undo], run_id: int) -> bool:
+    """Whether the run showed an undo that was released since."""
+    return any(
+        not u.active
+        and u.undone_by is not None
+        and u.undone_by <= run_id
+        and (u.released_by is None or run_id < u.released_by)
+        for u in undos
+    )
 
 
 def in_force(settings: Settings, model_hash: str, undone: Sequence[Undo]) -> Inputs:
@@ -81,10 +122,37 @@ def key_of(store: Store, inputs: Inputs) -> StateKey:
 
 def counting_records(store: Store, undone: Sequence[Undo]) -> pa.Table:
     """The match columns of the records that count, in the versions that count."""
-    now = store.match_columns()
+    live = store.match_columns()
+    if not undone:
+        return live
+    former = live
     for run in reversed(undone):
-        now = _before(store, now, store.run_delta(run.run_id))
-    return now
+        former = _before(store, former, store.run_delta(run.run_id))
+    step = delta_between(former, live)
+    as_now = np.concatenate([become_another(store, step), _protecting(store, undone, live, step)])
+    kept, back = (pc.is_in(t["record_id"], value_set=pa.array(as_now)) for t in (former, live))
+    whole = pa.concat_tables([former.filter(pc.invert(kept)), live.filter(back)])
+    return whole.take(pc.sort_indices(whole["record_id"]))
+
+
+def _protecting(
+    store: Store, undone: Sequence[Undo], live: pa.Table, step: pa.Table
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Ids of the records that undone runs saw first, and that count because they protect."""
+    absent = step.filter(step["before"].is_null())["record_id"]
+    rows = np.flatnonzero(pc.is_in(live["record_id"], value_set=absent.combine_chunks()).to_numpy())
+    ids = live["record_id"].to_numpy()[protecting(store, live, rows)]
+    shown = store.memberships(undone[-1].run_id)
+    own = pc.take(shown["person_id"], pc.index_in(pa.array(ids), value_set=shown["record_id"]))
+    together = shown.filter(pc.is_in(shown["person_id"], value_set=own))
+    before = store.memberships(undone[0].basis).rename_columns(["record_id", "former"])
+    met = together.join(before, "record_id", join_type="inner").group_by("person_id")
+    several = met.aggregate([("former", "count_distinct")]).filter(
+        pc.field("former_count_distinct") > 1
+    )["person_id"]
+    one = pc.and_(own.is_valid(), pc.invert(pc.is_in(own, value_set=several)))
+    found: np.ndarray[Any, np.dtype[np.int64]] = ids[one.to_numpy(zero_copy_only=False)]
+    return found
 
 
 def _before(store: Store, now: pa.Table, delta: pa.Table) -> pa.Table:

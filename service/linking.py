@@ -28,21 +28,24 @@ from linkage.state import Decided
 from schemas.dates import Instant
 from schemas.errors import NeedsDecision
 from schemas.settings import Settings
-from service.identity import Changes, changes
+from service.identity import Changes, Ints, changes
 from service.inputs import (
     Inputs,
     active_undos,
+    composed,
     counting_records,
+    delta_between,
     delta_since_publication,
     former_versions,
     in_force,
 )
 from service.model_files import kept_model, load_model, write_whole
 from service.ports import Store
-from service.publication import Difference, difference, over_limits, urgent_changes
-from service.reuse import become_another
-from service.runs import KeptState, NewRun, RunKind, RunRow, RunState, StateKey, Undo
+from service.publication import Difference, difference, over_limits
+from service.reuse import become_another, same_still
+from service.runs import DELTA_SCHEMA, KeptState, NewRun, RunKind, RunRow, RunState, StateKey, Undo
 from service.training import SMALLEST_TRAINING, train_model
+from service.urgent import urgent_changes
 
 Clock = Callable[[], Instant]
 Progress = Callable[[str, int, int], None]
@@ -309,9 +312,10 @@ def _publish(
     label = computed.state.records["label"].to_numpy()
     founders = ground.table["founder"].combine_chunks()
     tasks, counts = computed.state.tasks, store.founded_counts()
-    reference = restored(store)
-    another = become_another(store, computed.delta)
-    change = changes(ids, founders, label, members, counts, tasks, reference, another)
+    reference = restored(store, computed.delta)
+    another = become_another(store, _news(ground, computed))
+    returning = returned(store, ids, members)
+    change = changes(ids, founders, label, members, counts, tasks, reference, another, returning)
     judged, against = change, members
     if reference is not None:
         judged, against = changes(ids, founders, label, reference, counts, tasks), reference
@@ -322,10 +326,12 @@ def _publish(
         raise _held(ground.last.run_id, over)
     shown = change
     if over:
-        shown = urgent_changes(ids, founders, label, members, computed.decided.apart, store, tasks)
+        apart = computed.decided.apart
+        shown = urgent_changes(
+            store, ground.table, label, members, apart, tasks, another, returning
+        )
     watch.lap("identify")
-    persons_now = _aligned(ids, shown, members)
-    state_id = _kept(store, computed, persons_now)
+    state_id = _kept(store, computed, pa.chunked_array([shown.persons]))
     watch.lap("keep")
     report = whole_report(computed, shown if over else change)
     report.run_id = store.publish(
@@ -341,8 +347,10 @@ def _publish(
 
 def _held(run_id: int, over: list[str]) -> NeedsDecision:
     return NeedsDecision(
-        f"run {run_id} is held; nothing of it was published but withdrawals and separations that"
-        f" people decided. " + "; ".join(over) + f". Read `person difference {run_id}`; then"
+        f"run {run_id} is held; nothing of it was published but what never waits: withdrawals,"
+        f" separations, restrictions and deaths. "
+        + "; ".join(over)
+        + f". Read `person difference {run_id}`; then"
         f" `link --approve {run_id}` publishes it, `person undo run {run_id}` drops it"
     )
 
@@ -355,24 +363,49 @@ def published_members(store: Store, kept: KeptState | None, last: RunRow | None)
     return table.filter(table["person_id"].is_valid())
 
 
-def restored(store: Store) -> pa.Table | None:
-    """The partition of the run that the next one is to bring back, None where it brings none."""
+def _news(ground: Ground, computed: KeptState) -> pa.Table:
+    """How the records differ from those of the last run, in full or in part: what that run showed
+    of a record that became another person is not to be parted again."""
+    kept, last = ground.kept, ground.last
+    if kept is None or last is None or last.state_id != kept.state_id:
+        return computed.delta
+    return delta_between(kept.state.records, computed.state.records)
+
+
+def returned(store: Store, record_ids: Ints, members: pa.Table) -> pa.Table:
+    """Records that are back, and the person that their last one leads to (see `changes`)."""
+    if not len(members):
+        return members
+    there = np.isin(record_ids, members["record_id"].to_numpy(), assume_unique=True)
+    return store.last_persons(record_ids[~there].tolist())
+
+
+def restored(store: Store, delta: pa.Table) -> pa.Table | None:
+    """The partition of the run that the next one is to bring back, None where it brings none.
+    Records that have become another person since that run are left out of it.
+
+    Args:
+        delta: how the records differ from those of the last run that was published in full.
+    """
+    basis = _basis(store)
+    if basis is None:
+        return None
+    since = DELTA_SCHEMA.empty_table()
+    for run in store.runs():
+        if run.run_id > basis:
+            since = composed(since, store.run_delta(run.run_id))
+    return same_still(store, store.memberships(basis), composed(since, delta))
+
+
+def _basis(store: Store) -> int | None:
+    """The run whose persons the next one is to bring back."""
     pending = [undo for undo in store.undos() if undo.pending]
     if not pending:
         return None
     latest = max(pending, key=lambda undo: (undo.released_at or undo.undone_at, undo.undo_id))
     if latest.active:
-        return store.memberships(latest.basis)
-    return None if latest.undone_by is None else store.memberships(latest.undone_by - 1)
-
-
-def _aligned(ids: Any, shown: Changes, members: pa.Table) -> pa.ChunkedArray:
-    """(n,) the person of each record once `shown` is published, null for none."""
-    if len(shown.persons) == len(ids):
-        return pa.chunked_array([shown.persons])
-    known = np.isin(ids, members["record_id"].to_numpy())
-    place = np.where(known, np.cumsum(known) - 1, 0)
-    return pa.chunked_array([shown.persons.take(pa.array(place, mask=~known))])
+        return latest.basis
+    return None if latest.undone_by is None else latest.undone_by - 1
 
 
 def _kept(store: Store, computed: KeptState, persons: pa.ChunkedArray) -> int:

@@ -27,7 +27,7 @@ from schemas.errors import NotFound
 from schemas.identifiers import LocalId, PersonId, SourceId
 from schemas.records import ClientRecord
 from schemas.settings import Settings
-from service.access import Actor, permit, record
+from service.access import Actor, about, permit, record
 from service.history import person_history
 from service.ports import HeldRecord, Store
 from service.runs import Fate
@@ -171,7 +171,7 @@ def explain_pair(
             raise NotFound(f"no record of that local id in source {source!r}")
         held.append(found)
     persons = sorted({h.person_id for h in held if h.person_id})
-    record(actor, Action.EXPLAIN, store, clock, persons=persons)
+    record(actor, Action.EXPLAIN, store, clock, **about(held))
     together = len(persons) == 1 and all(h.person_id for h in held)
     return explain_records(settings, model, held[0], held[1], together)
 

@@ -261,6 +261,11 @@ class Store(Protocol):
         """The published partition, or that of a former run: record_id int64, person_id string.
         Sorted by record_id."""
 
+    def last_persons(self, record_ids: Sequence[int]) -> pa.Table:
+        """Those of the records that were in a person and are in none now: record_id int64,
+        person_id string, the present person that the last one they were in leads to (absent where
+        it leads to none). Sorted by record_id."""
+
     def founded_counts(self) -> Mapping[int, int]:
         """record_id → how many persons it has founded so far (only those with any)."""
 

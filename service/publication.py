@@ -2,10 +2,7 @@
 
 Rules:
 - A run over a limit is held: its partition is kept and nothing of it is published but what never
-  waits. A held run is published by approval, or replaced by the next link.
-- What never waits: memberships of withdrawn records end, and records that a person decided apart
-  step apart. (Restrictions, opt-outs, seals and deaths are read from records and directives when
-  somebody looks; they do not hang on the partition, so no hold touches them.)
+  waits (service/urgent.py). A held run is published by approval, or replaced by the next link.
 - A difference report holds counts and record ids, and nothing else of anybody.
 - The limits of a run that restores a former one are counted against that one.
 """
@@ -17,13 +14,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.settings import LinkSettings
-from service.identity import Changes, Flags, Ints, changes
-from service.ports import Store
+from service.identity import Changes, Flags, Ints
 
 EXAMPLES = 20
 """Examples in a difference report, at most."""
@@ -140,53 +135,3 @@ def _examples(
         for value in chosen:
             rows = pc.equal(groups, value)
             yield {"kind": kind, "records": pa.array(ids).filter(rows).to_pylist()}
-
-
-def urgent_changes(
-    record_ids: Ints,
-    founders: pa.Array,
-    label: Ints,
-    members: pa.Table,
-    apart: pa.Table,
-    store: Store,
-    tasks: pa.Table,
-) -> Changes:
-    """What of a change never waits: withdrawn records leave, decided-apart records part.
-
-    A person that holds a pair decided apart is parted as the computed partition parts it; nothing
-    is joined. `Changes.persons` is of the records that are in a person.
-    """
-    old = pc.index_in(pa.array(record_ids), members["record_id"].combine_chunks())
-    rows = np.flatnonzero(old.is_valid().to_numpy(zero_copy_only=False))
-    person = members["person_id"].combine_chunks().take(old.drop_null())
-    code = _dense(person)
-    at = _rows_of(record_ids[rows], apart["left"]), _rows_of(record_ids[rows], apart["right"])
-    both = (at[0] >= 0) & (at[1] >= 0)
-    one, two = code[at[0][both]], code[at[1][both]]
-    parting = np.isin(code, one[one == two])
-    _, cluster = np.unique(label[rows], return_inverse=True)
-    width = int(cluster.max(initial=0)) + 1
-    kept = code * (width + 1) + np.where(parting, 1 + cluster, 0)
-    return changes(
-        record_ids[rows],
-        founders.take(pa.array(rows)),
-        kept,
-        members,
-        store.founded_counts(),
-        tasks,
-    )
-
-
-def _dense(values: pa.Array) -> npt.NDArray[np.int64]:
-    encoded = values.dictionary_encode()
-    codes: npt.NDArray[np.int64] = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes
-
-
-def _rows_of(record_ids: Ints, wanted: pa.ChunkedArray) -> Ints:
-    """The row of each wanted record, -1 for one that is not there."""
-    ids = wanted.to_numpy()
-    if not len(record_ids):
-        return np.full(len(ids), -1, np.int64)
-    place = np.minimum(np.searchsorted(record_ids, ids), len(record_ids) - 1)
-    return np.where(record_ids[place] == ids, place, -1)

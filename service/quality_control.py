@@ -29,7 +29,7 @@ from linkage.metrics import interval
 from linkage.thresholds import Sample, sampling_plan
 from schemas.decisions import Decision, Origin, Standing, Verdict
 from schemas.errors import InputError, NotFound
-from service.access import event, permit, record
+from service.access import about, event, permit, record
 from service.decisions import Desk, Pair, acting, draft, held_pair, read
 
 EVEN_SHARE = 0.5
@@ -135,9 +135,8 @@ def judge(desk: Desk, pair: Pair, verdict: Verdict, reason: str) -> tuple[Decisi
         draft(desk, one, two, verdict, reason, Origin.QUALITY),
         standing=Standing.LIVE if acts else Standing.LABEL,
     )
-    persons = sorted({h.person_id for h in (one, two) if h.person_id})
     noted = event(
-        desk.actor, Action.REVIEW_DECIDE, desk.clock, persons=persons, verdict=verdict.value,
+        desk.actor, Action.REVIEW_DECIDE, desk.clock, **about((one, two)), verdict=verdict.value,
         standing=label.standing.value,
     )  # fmt: skip
     return desk.store.write_decisions(seen, [label], [], noted)[0], against

@@ -21,6 +21,7 @@ from schemas.demographics import HumanName, NhsNumberClaim
 from schemas.identifiers import LocalId, NhsNumber
 from schemas.records import ClientRecord
 from service.ports import Store
+from service.runs import DELTA_SCHEMA
 
 _COLUMNS = ["given", "family", "name_text", "birth_date", "nhs_number"]
 
@@ -45,6 +46,17 @@ def become_another(store: Store, delta: pa.Table) -> npt.NDArray[np.int64]:
     found = [another_person(_record(a), _record(b)) for a, b in zip(*both, strict=True)]
     ids: npt.NDArray[np.int64] = delta["record_id"].to_numpy()[np.array(found, bool)]
     return np.sort(ids)
+
+
+def same_still(store: Store, members: pa.Table, since: pa.Table) -> pa.Table:
+    """A former partition without the records that have become another person since.
+
+    Args:
+        members: `record_id` ascending, `person_id`.
+        since: how the records that count differ from those of then, of `DELTA_SCHEMA`.
+    """
+    another = pa.array(become_another(store, since.select(DELTA_SCHEMA.names)))
+    return members.filter(pc.invert(pc.is_in(members["record_id"], value_set=another)))
 
 
 def _record(row: dict[str, Any]) -> ClientRecord:

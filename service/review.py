@@ -5,6 +5,8 @@ Rules:
   person, and so is a refusal.
 - Of restricted persons what locates them is withheld even from named staff: the marks say whether
   it agrees.
+- What somebody typed as a reason is withheld from whom the task would be. Where a record is held no
+  longer, nothing tells whose it was: it counts as a restricted person's.
 - A judgement for quality control is independent: the other one is not shown.
 """
 
@@ -19,13 +21,13 @@ from audit.events import EventOutcome
 from consent.commands import Action
 from schemas.decisions import Decision, Origin, Verdict, task_id
 from schemas.errors import NotFound, NotPermitted
-from schemas.identifiers import LocalId, PersonId, SourceId
-from service.access import permit, record
+from schemas.identifiers import LocalId, SourceId
+from service.access import about, permit, record
 from service.decisions import Desk, decide
 from service.looking import explain_records, shown_record
 from service.ports import HeldRecord
 from service.quality_control import judge
-from service.review_queue import QUALITY, Persons, Queue, Task
+from service.review_queue import QUALITY, Persons, Queue, Task, locked
 
 
 def list_tasks(desk: Desk, limit: int, kind: str | None = None) -> dict[str, Any]:
@@ -67,9 +69,10 @@ def show_task(desk: Desk, name: str | None = None, kind: str | None = None) -> d
     queue = Queue(desk)
     task = _found(desk, Action.REVIEW_SHOW, lambda: queue.find(name) if name else queue.first(kind))
     held = desk.store.held(task.pair)
-    persons = sorted({h.person_id for h in held if h.person_id})
-    record(desk.actor, Action.REVIEW_SHOW, desk.store, desk.clock, persons=persons, task=task.task)
-    return _shown(queue, task, held)
+    before = _Telling(desk, _prior(queue, task))
+    whom = about([*held, *before.held.values()])
+    record(desk.actor, Action.REVIEW_SHOW, desk.store, desk.clock, task=task.task, **whom)
+    return _shown(queue, task, held) | {"decisions": before.rows}
 
 
 def _found(desk: Desk, action: Action, find: Callable[[], Task]) -> Task:
@@ -108,7 +111,6 @@ def _shown(queue: Queue, task: Task, held: Sequence[HeldRecord]) -> dict[str, An
         ],
         "marks": {name: _mark([levels.get(f) for f in fields]) for name, fields in COMPARED},
         "fields": found.fields,
-        "decisions": [_told(d) for d in _prior(queue, task)],
         "open": len(queue.mine),
     }
 
@@ -148,6 +150,37 @@ def _told(one: Decision) -> dict[str, Any]:
         "revoked_by": one.revoked_by,
         "revoked_reason": one.revoked_reason,
     }
+
+
+WITHHELD_REASON = "withheld: for named staff"
+
+
+class _Telling:
+    """Decisions as this actor may read them.
+
+    Attributes:
+        held: the records that they are about, those that are held still.
+        rows: one a decision, in their order.
+    """
+
+    def __init__(self, desk: Desk, decisions: Sequence[Decision]) -> None:
+        found = desk.store.held({end for one in decisions for end in one.pair})
+        self.held = {held.record_id: held for held in found}
+        self._desk, self._persons = desk, Persons(desk, found)
+        self.rows = [self._row(one) for one in decisions]
+
+    def _row(self, one: Decision) -> dict[str, Any]:
+        records = [self.held[end] for end in one.pair if end in self.held]
+        told = _told(one)
+        if self._withheld(records):
+            told["reason"] = WITHHELD_REASON
+            told["revoked_reason"] = WITHHELD_REASON if one.revoked_reason else None
+        return told
+
+    def _withheld(self, records: Sequence[HeldRecord]) -> bool:
+        unknown = len(records) < 2
+        restricted = unknown or self._persons.restricted(records)
+        return bool(locked(self._desk, restricted, self._persons.families(records)))
 
 
 @dataclass(frozen=True)
@@ -191,7 +224,7 @@ def list_decisions(
     """The latest decisions, newest first: of one record, or all. Raises: NotPermitted, NotFound."""
     permit(desk.actor, Action.REVIEW_DECISIONS, desk.store, desk.clock)
     decisions, resting = desk.store.decisions(), desk.store.resting_decisions()
-    persons: list[PersonId] = []
+    asked: list[HeldRecord] = []
     if of is not None:
         held = desk.store.record(SourceId(of[0]), LocalId(of[1]))
         if held is None:
@@ -199,10 +232,13 @@ def list_decisions(
             record(desk.actor, Action.REVIEW_DECISIONS, desk.store, desk.clock, outcome=failed)
             raise NotFound(f"no record of that local id in source {of[0]!r}")
         decisions = [d for d in decisions if held.record_id in d.pair]
-        persons = [held.person_id] if held.person_id else []
+        asked = [held]
     chosen = sorted(decisions, key=lambda d: -d.decision_id)[:limit]
-    record(
-        desk.actor, Action.REVIEW_DECISIONS, desk.store, desk.clock, persons=persons,
-        decisions=len(chosen),
-    )  # fmt: skip
-    return [_told(d) | {"rests": d.decision_id in resting} for d in chosen]
+    telling = _Telling(desk, chosen)
+    whom = about([*asked, *telling.held.values()])
+    n = len(chosen)
+    record(desk.actor, Action.REVIEW_DECISIONS, desk.store, desk.clock, decisions=n, **whom)
+    return [
+        row | {"rests": d.decision_id in resting}
+        for d, row in zip(chosen, telling.rows, strict=True)
+    ]

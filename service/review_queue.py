@@ -11,7 +11,7 @@ Rules:
 - Points are those of `FACTORS`, summed; ties go to what is nearest the join threshold. Quality
   control comes after all that waits for an answer.
 - Tasks of restricted persons go to named staff only. So do tasks of a colleague's own family, and
-  never to that colleague (`_own_family`).
+  never to that colleague (`locked`, `_own_family`).
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ from schemas.identifiers import LocalId, PersonId, SourceId
 from schemas.items import Heading
 from service.decisions import Acting, Desk, Pair, acting
 from service.ports import HeldRecord, Store
+from service.urgent import RESTRICTION_WAITS
 
 SECOND, REPORTED, REUSED, QUALITY = "second person", "wrong person", "reused id", "quality"
 KINDS: dict[str, str] = {
     SECOND: "somebody held them to be one person; a second person must confirm",
     REPORTED: "somebody reported a wrong person; the records are apart until you have looked",
     REUSED: "a record that was judged is another person now; the decision rests",
+    RESTRICTION_WAITS: "a restriction or a death waits: whose is it?",
     "contested": "other records of the group speak against joining them",
     "review band": "alike, but not enough to join without a look",
     **{guard.code: guard.reason for guard in GUARDS},
@@ -321,16 +323,21 @@ class Queue:
             points=sum(factor.points for factor in found),
             reasons=tuple(factor.reason for factor in found),
             records=size,
-            locked=self._locked(facts.restricted, persons.families(records)),
+            locked=locked(self.desk, facts.restricted, persons.families(records)),
         )
 
-    def _locked(self, restricted: bool, families: set[str]) -> str:
-        review, name = self.desk.settings.review, self.desk.actor.name
-        if name in families:
-            return "this task may be about your own family; a named colleague decides it"
-        if (restricted or families) and name not in review.named_staff:
-            return "this task goes to named staff; see [review] named_staff in partnership.toml"
-        return ""
+
+def locked(desk: Desk, restricted: bool, families: set[str]) -> str:
+    """Why the actor may not see a task, or what is said of its persons; '' if they may.
+
+    Args:
+        families: accounts whose own family they may be.
+    """
+    if desk.actor.name in families:
+        return "this task may be about your own family; a named colleague decides it"
+    if (restricted or families) and desk.actor.name not in desk.settings.review.named_staff:
+        return "this task goes to named staff; see [review] named_staff in partnership.toml"
+    return ""
 
 
 class Persons:

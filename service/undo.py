@@ -5,7 +5,9 @@ Rules:
   former model, so it gives the partition of before, and its publication brings the former ids
   back. History keeps all of it.
 - Only the newest run that is not undone can be undone: those after it hang on what it did.
-- What people decided, what a source withdrew and what was erased stays as it is.
+- What people decided, what a source withdrew and what was erased stays as it is; so does a record
+  that has become another person (service/inputs.py).
+- What an undo that was released since had shown is not what was before.
 - A release lifts the undo: the next link gives what the run gave, ids included.
 """
 
@@ -15,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 from schemas.dates import Instant
 from schemas.errors import InvalidValue, NotFound
+from service.inputs import former_inputs, former_run
 from service.ports import Store
 from service.runs import RunKind, RunRow, RunState, Undo
 
@@ -33,7 +36,8 @@ def undo_run(
     found = next((run for run in runs if run.run_id == run_id), None)
     if found is None:
         raise NotFound(f"no run {run_id} was published")
-    newest = newest_undoable(runs, store.undos())
+    undos = store.undos()
+    newest = newest_undoable(runs, undos)
     if newest is None or found.run_id != newest.run_id:
         raise InvalidValue(f"run {run_id} cannot be undone: {_why(found, newest)}")
     if not found.summary.get("undoable"):
@@ -42,7 +46,8 @@ def undo_run(
             " the run before it left no link state"
         )
     noted()
-    return store.undo_run(run_id, run_id - 1, _former_inputs(runs, found), now)
+    inputs = former_inputs(runs, undos, run_id) or found.summary["inputs"]
+    return store.undo_run(run_id, former_run(undos, run_id), inputs, now)
 
 
 def newest_undoable(runs: Sequence[RunRow], undos: Sequence[Undo]) -> RunRow | None:
@@ -62,13 +67,6 @@ def _why(found: RunRow, newest: RunRow | None) -> str:
     if newest is None:
         return "no run is left that could be"
     return f"only the newest run that is not undone can be, and that is run {newest.run_id}"
-
-
-def _former_inputs(runs: Sequence[RunRow], found: RunRow) -> dict[str, object]:
-    """The inputs of the last run before it that was published in full; its own if there is none."""
-    before = [r for r in runs if r.run_id < found.run_id and r.state is RunState.PUBLISHED]
-    inputs: dict[str, object] = dict((before[-1] if before else found).summary["inputs"])
-    return inputs
 
 
 def release_run(

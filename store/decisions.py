@@ -34,8 +34,8 @@ DECISION_SOURCE = "decision"
 PAIRS_SCHEMA = pa.schema([("left", pa.int64()), ("right", pa.int64())])
 _PAGE = 500
 _SEALED = (
-    "reason", "author", "awaits", "reported", "confirmed_by", "confirmed_at", "revoked_by", "revoked_at",
-    "revoked_reason",
+    "reason", "author", "awaits", "reported", "confirmed_by", "confirmed_at", "revoked_by",
+    "revoked_at", "revoked_reason",
 )  # fmt: skip
 """Fields of a decision that stand in its sealed column."""
 _ENCODER = msgspec.json.Encoder(order="sorted")

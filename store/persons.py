@@ -11,33 +11,57 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pyarrow as pa
 from sqlalchemy import Connection, Row, func, select
 
 from schemas.dates import Instant
 from schemas.identifiers import PersonId
 from service.runs import Fate, PersonPast, Resolution, Stay
 from store.database import PUBLISHED, Database, read_counter
-from store.linking import read_runs
+from store.linking import MEMBERS_SCHEMA, read_runs
 from store.tables import link_run, membership, person, person_return, record
 
 
 def resolve(database: Database, person_id: PersonId) -> Resolution:
     """See service.ports.Store.resolve."""
     with database.reading() as conn:
-        published = read_counter(conn, PUBLISHED)
-        leads_to = person_id
-        while stays := _stays(conn, leads_to, published):
-            last = stays[-1]
-            if last.to_run is None:
-                fate = Fate.PRESENT if leads_to == person_id else Fate.MERGED
-                return Resolution(leads_to, fate)
-            if last.merged_into is None:
-                return Resolution(None, last.ending or Fate.SPLIT)
-            leads_to = last.merged_into
+        return _resolved(conn, person_id, read_counter(conn, PUBLISHED))
+
+
+def _resolved(conn: Connection, person_id: PersonId, published: int) -> Resolution:
+    leads_to = person_id
+    while stays := _stays(conn, leads_to, published):
+        last = stays[-1]
+        if last.to_run is None:
+            fate = Fate.PRESENT if leads_to == person_id else Fate.MERGED
+            return Resolution(leads_to, fate)
+        if last.merged_into is None:
+            return Resolution(None, last.ending or Fate.SPLIT)
+        leads_to = last.merged_into
     return Resolution(None, Fate.UNKNOWN)
+
+
+def last_persons(database: Database, record_ids: Sequence[int]) -> pa.Table:
+    """See service.ports.Store.last_persons."""
+    with database.reading() as conn:
+        published = read_counter(conn, PUBLISHED)
+        columns = ("record_id", "from_run", "to_run", "person_id")
+        last: dict[int, tuple[int, int | None, PersonId]] = {}
+        for row in database.bulk.lookup(conn, membership, "record_id", columns, record_ids):
+            if row[1] <= published and row[1] > last.get(row[0], (0,))[0]:
+                last[row[0]] = row[1], row[2], PersonId(row[3])
+        gone = {
+            record_id: person
+            for record_id, (_, to_run, person) in sorted(last.items())
+            if to_run is not None and to_run <= published
+        }
+        leads = {person: _resolved(conn, person, published).person for person in {*gone.values()}}
+    rows = [(record_id, leads[person]) for record_id, person in gone.items() if leads[person]]
+    columns_of = {"record_id": [row[0] for row in rows], "person_id": [row[1] for row in rows]}
+    return pa.table(columns_of, MEMBERS_SCHEMA)
 
 
 def _stays(conn: Connection, person_id: PersonId, published: int) -> list[Stay]:

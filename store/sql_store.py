@@ -243,6 +243,10 @@ class SqlStore:
         """The present person that an id leads to, or why to none."""
         return persons.resolve(self.database, person)
 
+    def last_persons(self, record_ids: Sequence[int]) -> pa.Table:
+        """The person that the last one of each record that left leads to."""
+        return persons.last_persons(self.database, record_ids)
+
     def person_past(self, person: PersonId) -> PersonPast | None:
         """What is known of a person over time."""
         return persons.person_past(self.database, person)

@@ -14,6 +14,8 @@ import pytest
 
 import wiring
 from schemas.dates import Instant, to_instant
+from schemas.errors import StoreError
+from schemas.identifiers import LocalId, SourceId
 from tests.functional import road
 from tests.functional.reviewing import (
     EMERY,
@@ -370,9 +372,8 @@ def test_a_wrong_person_is_written_while_another_run_is_at_work(root: Path) -> N
 def test_a_wrong_person_steps_apart_even_from_a_run_that_is_held(root: Path) -> None:
     path = root / "partnership.toml"
     path.write_text(path.read_text().replace("[link]\n", "[link]\nmax_changed_fraction = 0.01\n"))
-    one, two = PEOPLE[1], PEOPLE[2]
-    swapped = [replace(two, local_id="gL1"), replace(one, local_id="gL2")]
-    put_later(root, "gp", "b.ndjson", FEEDS["gp"](swapped))
+    twin = replace(PEOPLE[1], local_id="gL1", given="Zoltan", family="Kovacs", nhs_number="")
+    put_later(root, "gp", "b.ndjson", FEEDS["gp"]([twin]))
     road.done(root, "ingest")
     assert road.call(root, "link").code == 10
     person = person_of(root, "pas/L0")
@@ -380,6 +381,47 @@ def test_a_wrong_person_steps_apart_even_from_a_run_that_is_held(root: Path) -> 
     assert "held until somebody approves it" in told.out
     assert not together(root, "pas/L0", "gp/gL0")
     assert together(root, "pas/L1", "gp/gL1"), "the rest still waits"
+
+
+def test_a_wrong_person_whose_link_is_held_leaves_an_event_of_its_own(root: Path) -> None:
+    path = root / "partnership.toml"
+    path.write_text(path.read_text().replace("[link]\n", "[link]\nmax_changed_fraction = 0.01\n"))
+    one, two = PEOPLE[1], PEOPLE[2]
+    swapped = [replace(two, local_id="gL1"), replace(one, local_id="gL2")]
+    put_later(root, "gp", "b.ndjson", FEEDS["gp"](swapped))
+    road.done(root, "ingest")
+    person = person_of(root, "pas/L0")
+    done_by("cat", root, "person", "wrong", person, "--source", "gp", *WHY)
+    written, held = road.events(root)[-2:]
+    assert {written["action"], held["action"]} == {"person-wrong"}
+    assert (written["outcome"], held["outcome"]) == ("permitted", "failed")
+    assert written["persons"] == held["persons"] == [person]
+    assert held["details"]["error"] == "NeedsDecision"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(StoreError("no room on the disk"), 9), (KeyboardInterrupt(), 130)]
+)
+def test_a_wrong_person_whose_link_fails_says_what_was_written_and_what_to_run(
+    root: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    person = person_of(root, "pas/L0")
+    done_by("bob", root, "person", "show", person)
+
+    def failing(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("service.linking.link_records", failing)
+    ended = by("cat", root, "person", "wrong", person, "--source", "gp", *WHY)
+    assert ended.code == code
+    assert "1 decisions written" in ended.out
+    assert "NOT PUBLISHED" in ended.out
+    assert "run `commonthread link`" in ended.out
+    assert "bob" in ended.out, "who saw it is told all the same"
+    assert together(root, "pas/L0", "gp/gL0")
+    monkeypatch.undo()
+    road.done(root, "link")
+    assert not together(root, "pas/L0", "gp/gL0")
 
 
 @pytest.mark.parametrize(
@@ -435,6 +477,119 @@ def test_where_a_restricted_person_lives_is_not_shown(root: Path) -> None:
     assert "withheld" in shown.out
     for told in (HIDDEN.street, HIDDEN.postcode, HIDDEN.phone, HIDDEN.email, "gp /", "pas /"):
         assert told not in shown.out
+
+
+def reasons(name: str, root: Path, *options: object) -> set[str]:
+    rows = done_by(name, root, "review", "decisions", *options, "--json").document
+    return {row["reason"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("pair", "reads", "does_not"),
+    [
+        pytest.param(RESTRICTED, ["bob"], ["ann", "cat", "igor"], id="restricted: named staff"),
+        pytest.param(FAMILY, ["bob"], ["ann", "cat", "igor"], id="a colleague's family"),
+        pytest.param(EMERYS, ["ann", "bob", "cat", "igor"], [], id="anybody else: everybody"),
+    ],
+)
+def test_who_reads_a_reason(
+    root: Path, pair: tuple[str, str], reads: list[str], does_not: list[str]
+) -> None:
+    purpose = {"igor": ("--purpose", "audit")}
+    number = decide("bob", root, pair, "different")["decision"]
+    done_by("bob", root, "review", "revoke", number, "--reason", "Okapi after all")
+    for name in [*reads, *does_not]:
+        words = ("review", "decisions", *purpose.get(name, ()))
+        for ended in (done_by(name, root, *words), done_by(name, root, *words, "--json")):
+            for typed in (WHY[1], "Okapi"):
+                assert (typed in ended.out) == (name in reads)
+            assert ("withheld: for named staff" in ended.out) == (name in does_not)
+        assert set(road.events(root)[-1]["persons"]) == {person_of(root, r) for r in pair}
+
+
+def test_named_staff_read_no_reason_about_their_own_family(root: Path) -> None:
+    path = root / "partnership.toml"
+    path.write_text(path.read_text().replace('["bob"]', '["ann", "bob"]'))
+    decide("bob", root, FAMILY, "different")
+    assert reasons("ann", root) == {"withheld: for named staff"}
+    assert reasons("bob", root) == {WHY[1]}
+
+
+def test_a_reason_about_a_record_that_is_held_no_longer_is_for_named_staff(root: Path) -> None:
+    decide("bob", root, EMERYS, "different")
+    assert reasons("cat", root) == {WHY[1]}
+    done_by("igor", root, "person", "erase", "gp/B", *WHY, "--purpose", "data-quality")
+    assert reasons("cat", root, "pas/A") == {"withheld: for named staff"}
+    assert reasons("bob", root, "pas/A") == {WHY[1]}
+
+
+def test_what_was_decided_before_keeps_its_reason_about_a_restricted_person(root: Path) -> None:
+    """A task that everybody may see, of a record that was judged beside a restricted one."""
+    ids = [person_of(root, record) for record in ("gp/B", "pas/H")]
+    done_by("bob", root, "person", "merge", *ids, "--reason", "Okapi")
+    done_by("bob", root, "review", "revoke", 1, "--reason", "Okapi not")
+    named = task("cat", root, *EMERYS)
+    shown = done_by("cat", root, "review", "show", named, "--json").document
+    assert [d["reason"] for d in shown["decisions"]] == ["withheld: for named staff"]
+    assert person_of(root, "pas/H") in road.events(root)[-1]["persons"]
+    shown = done_by("bob", root, "review", "show", named, "--json").document
+    assert [d["reason"] for d in shown["decisions"]] == ["Okapi"]
+
+
+# --- whom an event names -----------------------------------------------------------------------
+
+
+def test_records_in_no_person_yet_are_named_by_their_ids(root: Path) -> None:
+    """Loaded and not linked yet: what is shown of them is written down all the same."""
+    new = replace(EMERY, local_id="N", family="Emory")
+    put_later(root, "gp", "b.ndjson", FEEDS["gp"]([new]))
+    road.done(root, "ingest")
+    with road.opened(root) as store:
+        held = store.record(SourceId("gp"), LocalId("N"))
+    assert held
+    assert held.person_id is None
+    done_by("cat", root, "explain", "pas/A", "gp/N")
+    told = road.events(root)[-1]
+    assert (told["action"], told["persons"]) == ("explain", [person_of(root, "pas/A")])
+    assert told["details"]["records"] == [held.record_id]
+    done_by("cat", root, "explain", "pas/A", "gp/B")
+    assert "records" not in road.events(root)[-1]["details"], "all are in persons"
+
+
+def test_a_decision_about_a_record_in_no_person_yet_names_it(root: Path) -> None:
+    from commands.review import at_the_desk
+    from schemas.decisions import Verdict
+    from service.decisions import decide as decide_pair
+
+    put_later(root, "gp", "b.ndjson", FEEDS["gp"]([replace(EMERY, local_id="N")]))
+    road.done(root, "ingest")
+    with as_account("cat"), at_the_desk(root, "review-decide", None) as desk:
+        old = desk.store.record(SourceId("pas"), LocalId("A"))
+        new = desk.store.record(SourceId("gp"), LocalId("N"))
+        assert old
+        assert new
+        decide_pair(desk, (old.record_id, new.record_id), Verdict.DIFFERENT, "seen")
+    done_by("cat", root, "review", "decisions")
+    for told in road.events(root)[-2:]:
+        assert told["persons"] == [person_of(root, "pas/A")]
+        assert told["details"]["records"] == [new.record_id]
+
+
+def test_a_difference_names_new_records_by_their_ids(root: Path) -> None:
+    path = root / "partnership.toml"
+    path.write_text(path.read_text().replace("[link]\n", "[link]\nmax_changed_fraction = 0.01\n"))
+    strangers = [replace(PEOPLE[n], local_id=f"x{n}") for n in range(4)]
+    put_later(root, "pas", "b.csv", FEEDS["pas"]([*strangers, replace(EMERY, local_id="N")]))
+    swapped = [replace(PEOPLE[2], local_id="gL1"), replace(PEOPLE[1], local_id="gL2")]
+    put_later(root, "gp", "b.ndjson", FEEDS["gp"](swapped))
+    road.done(root, "ingest")
+    assert road.call(root, "link").code == 10
+    document = done_by("cat", root, "person", "difference", 2, "--json").document
+    alone = {
+        r["record"] for e in document["examples"] for r in e["records"] if not r["person_id"]
+    }  # fmt: skip
+    assert alone
+    assert road.events(root)[-1]["details"]["records"] == sorted(alone)
 
 
 # --- quality control ---------------------------------------------------------------------------

@@ -35,13 +35,18 @@ GIVEN = ("Alma", "Boris", "Carla", "Dmitri", "Esme", "Farid", "Greta", "Hari")
 FAMILY = ("Teal", "Umber", "Violet", "Wheat", "Xanthic", "Yarrow", "Zinnia", "Ochre")
 
 
-def human(local_id: str, who: int, slip: int = 0) -> ClientRecord:
-    """A record of human `who`, with one of a few slips: a number that is missing, another house."""
+def human(local_id: str, who: int, slip: int = 0, was: int | None = None) -> ClientRecord:
+    """A record of human `who`, with one of a few slips: a number that is missing, another house.
+    With the name of human `was` beside, a record of whom is put right so and stays the same."""
     number = None if slip == 1 else NhsNumberClaim(NhsNumber(nhs_number(who)))
     house = Address(lines=(f"{who + 100 * (slip == 2)} High Street",), postcode=Postcode("BS1 5TR"))
     return ClientRecord(
         local_id=LocalId(local_id),
-        names=(HumanName(family=FAMILY[who % 8], given=(GIVEN[(who * 3) % 8],)),),
+        names=tuple(
+            HumanName(family=FAMILY[one % 8], given=(GIVEN[(one * 3) % 8],))
+            for one in (who, was)
+            if one is not None
+        ),
         birth_date=PartialDate(f"19{40 + who}-0{1 + who % 9}-1{who % 9}"),
         nhs_number=number,
         addresses=(house,),
@@ -83,9 +88,11 @@ class Living:
         said = [[(part, at) for part, _ in unit] for unit in units]
         load(self.store, said, f"{source}-{at}", source=SourceId(source))
 
-    def put(self, source: str, local_id: str, who: int, slip: int = 0) -> None:
+    def put(
+        self, source: str, local_id: str, who: int, slip: int = 0, was: int | None = None
+    ) -> None:
         """The source says that its client of this id is that human."""
-        self.tell(source, one(human(local_id, who, slip)))
+        self.tell(source, one(human(local_id, who, slip, was)))
 
     def withdraw(self, source: str, local_id: str) -> None:
         """The source takes its record back."""

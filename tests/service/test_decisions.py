@@ -111,3 +111,51 @@ def test_what_is_let_in_can_stand_together(offered: list[tuple[tuple[int, int], 
         )
         if fits:
             kept.append((a, b, verdict))
+
+
+def rebuilt(kept: list[Decision], record: int) -> set[int]:
+    """Naively: every record that one is held to be one with."""
+    group = {record}
+    for _ in kept:
+        group |= {e for d in kept if d.verdict is SAME and group & {*d.pair} for e in d.pair}
+    return group
+
+
+@given(st.lists(PAIRS.filter(lambda row: row[1] is not UNDECIDED), max_size=16), st.data())
+def test_added_one_by_one_as_built_at_once(
+    offered: list[tuple[tuple[int, int], Verdict]], data: st.DataObject
+) -> None:
+    """Whatever was added, contradictions included."""
+    rows = [decided(n, *pair, verdict) for n, (pair, verdict) in enumerate(offered, 1)]
+    cut = data.draw(st.integers(0, len(rows)))
+    grown, whole = Acting(rows[:cut]), Acting(rows)
+    for one in rows[cut:]:
+        grown.add(one)
+    assert grown.decisions == whole.decisions == rows
+    for record in range(1, 7):
+        assert grown.group(record) == whole.group(record) == rebuilt(rows, record)
+        assert set(grown.chains(record)) == grown.group(record)
+    for a, b in combinations(range(1, 7), 2):
+        assert grown.answer([a], [b]) is whole.answer([a], [b])
+        for verdict in Verdict:
+            assert grown.contradicted(a, b, verdict) == whole.contradicted(a, b, verdict)
+
+
+def test_a_whole_act_beside_many_decisions_is_weighed_in_steps_that_do_not_grow_with_them() -> None:
+    """Each pair of two large persons asks for a chain only where it is contradicted."""
+    walked: list[int] = []
+
+    class Counting(Acting):
+        def chains(self, record: int) -> dict[int, tuple[Decision, ...]]:
+            walked.append(record)
+            return super().chains(record)
+
+    now = Counting(decided(n, 1_000 + 2 * n, 1_001 + 2 * n, SAME) for n in range(1, 2_001))
+    for left in range(1, 51):
+        for right in range(51, 101):
+            assert now.contradicted(left, right, SAME) == []
+            now.add(decided(0, left, right, SAME))
+    assert walked == []
+    assert now.group(1) == set(range(1, 101))
+    assert len(now.contradicted(1, 100, DIFFERENT)) == 1
+    assert walked == [1]
