@@ -77,7 +77,7 @@ REFUSED: dict[str, Refused] = {
     "no table": (lambda: [{"surname": SECRET}], {}, InputError, "Arrow interface, got list"),
     "nothing": (lambda: None, {}, InputError, "Arrow interface, got NoneType"),
     "ids that stand twice": (
-        lambda: pd.concat([people(), people()]), {}, InputError, "'id': an id stands twice",
+        lambda: pd.concat([people(), people()]), {}, InputError, "'id': 30 ids stand twice",
     ),
     "an id that is empty": (
         lambda: people().assign(id=[None, *range(COUNT - 1)]), {}, InputError, "an id is empty",

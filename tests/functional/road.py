@@ -117,6 +117,15 @@ def persons(root: Path) -> dict[tuple[str, str], str]:
         return {(s, i): p for chunk in store.export_rows() for s, i, p in chunk}
 
 
+def still_live(root: Path, before: Path) -> dict[tuple[str, str], str]:
+    """What was published in the workspace before, of the records that are live in this one: a
+    record that its source took back is shown no more, whatever becomes of the night."""
+    with opened(root) as store:
+        held = store.record_sources().select(["source", "local_id"]).to_pylist()
+    live = {(row["source"], row["local_id"]) for row in held}
+    return {record: person for record, person in persons(before).items() if record in live}
+
+
 def partition(root: Path) -> set[frozenset[tuple[str, str]]]:
     """The published persons as sets of (source, local id)."""
     groups: dict[str, set[tuple[str, str]]] = {}

@@ -45,7 +45,7 @@ SECOND_NIGHT = {
     "publication written, not shown": ("store.publishing:advance", 1, "before"),
 }
 AFTER_THE_EVENT = {
-    "the report not begun": ("cli:_finish", 1, "before"),
+    "the report not begun": ("commands.nightly:finish", 1, "before"),
     "the report written beside its place": ("pathlib:Path.replace", 2, "before"),
 }
 
@@ -134,12 +134,8 @@ def test_killed_in_the_second_night(
     before, after = second_night
     root = road.copy_of(before, tmp_path / "partnership")
     killed(root, target, nth, when)
-    seen, shown = road.persons(root), road.persons(before)
-    with road.opened(root) as store:
-        held = store.record_sources().select(["source", "local_id"]).to_pylist()
-    live = {(row["source"], row["local_id"]) for row in held}
-    first = {record: person for record, person in shown.items() if record in live}
-    assert seen == first, "the first night's persons are still shown"
+    seen = road.persons(root)
+    assert seen == road.still_live(root, before), "the first night's persons are still shown"
     road.done(root, "nightly")
     assert road.dump(root) == road.dump(after)
 
