@@ -164,17 +164,30 @@ def link(
     features = _features(reading, model or prior or uk_person(), keeps_apart)
     trained = None
     if model is None:
-        start = prior_for(features, prior or uk_person(), reading.extra, own_rules=prior is None)
-        blockers = block(features, start, threads)
-        judged = _labels(labels, reading, features) if labels is not None else None
-        trained = train(
-            features, start, labels=judged, dependence=dependence, threads=threads,
-            blockers=blockers, count_relatives=prior is None,
-        )  # fmt: skip
+        trained, blockers = _learnt(features, reading, prior, labels, dependence, threads)
         model = trained.model
     else:
         _check_fits(model, features)
         blockers = block(features, model, threads)
+    return _joined(
+        reading, features, model, trained, blockers, join_bits=join_bits,
+        must_links=must_links, threads=threads, progress=progress,
+    )  # fmt: skip
+
+
+def _joined(
+    reading: Reading,
+    features: Features,
+    model: Model,
+    trained: Trained | None,
+    blockers: list[Blocker],
+    *,
+    join_bits: float | None,
+    must_links: MustLinks | None,
+    threads: int | None,
+    progress: Progress | None,
+) -> Linked:
+    """The persons under a model, at the threshold asked for or else the recommended one."""
     sample = draw(Scorer(features, model), blockers, threads=threads)
     found = _rates(sample, blockers)
     recommended, review = recommend(found)
@@ -198,6 +211,25 @@ def link(
         join_bits=join_bits,
         review_bits=min(review, join_bits),
     )
+
+
+def _learnt(
+    features: Features,
+    reading: Reading,
+    prior: Model | None,
+    labels: Any | None,
+    dependence: bool,
+    threads: int | None,
+) -> tuple[Trained, list[Blocker]]:
+    """A model of the table's own, and the blocks of its rules. Raises: InputError (labels)."""
+    start = prior_for(features, prior or uk_person(), reading.extra, own_rules=prior is None)
+    blockers = block(features, start, threads)
+    judged = _labels(labels, reading, features) if labels is not None else None
+    trained = train(
+        features, start, labels=judged, dependence=dependence, threads=threads,
+        blockers=blockers, count_relatives=prior is None,
+    )  # fmt: skip
+    return trained, blockers
 
 
 def _features(reading: Reading, model: Model, keeps_apart: Sequence[str]) -> Features:
