@@ -89,6 +89,8 @@ def open_feed(path: Path, limits: Limits) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _zip_member(raw: BinaryIO) -> Iterator[BinaryIO]:
+    # NotImplementedError is what zipfile raises of a compression or version that it does not know,
+    # RuntimeError what it raises of an encrypted member.
     try:
         archive = zipfile.ZipFile(raw)
     except (zipfile.BadZipFile, NotImplementedError) as error:

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.common import finish, json_option, opened, purpose_option, record_name
-from commands.corrections import reason_option
+from commands.common import (
+    NEW_FILE,
+    finish,
+    json_option,
+    opened,
+    purpose_option,
+    reason_option,
+    record_name,
+)
 from commands.persons import person
 from schemas.errors import InputError
 
@@ -77,7 +84,7 @@ def backup_verify(folder: Path, keys: Path | None, as_json: bool) -> None:
 @click.option(
     "--settings",
     "settings_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NEW_FILE,
     help="Settings other than those saved, for instance for another database.",
 )
 @click.option("--replace", is_flag=True, help="Replace the workspace that is there.")

@@ -25,11 +25,18 @@ STRICT_EXIT = 11
 """Exit code of a run that ended well but quarantined or refused something, under --strict."""
 
 
+NEW_FILE = click.Path(path_type=Path, dir_okay=False)
+"""A file that may not be there yet: an output, or one whose own reader says what is wrong."""
+HELD_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+"""A file that must be there."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 purpose_option = click.option("--purpose", help="Why you look; a default stands in the settings.")
 strict_option = click.option(
     "--strict", is_flag=True, help=f"Exit {STRICT_EXIT} if anything was quarantined or refused."
 )
+reason_option = click.option("--reason", required=True, help="Why, in a few words; kept sealed.")
+report_option = click.option("--report", type=NEW_FILE, help="An HTML page with charts.")
 
 
 def opened(root: Path) -> Workspace:
@@ -92,5 +99,8 @@ def record_name(text: str) -> tuple[str, str]:
     """SOURCE/LOCAL_ID as its two parts. Raises: InputError."""
     source, slash, local_id = text.partition("/")
     if not slash or not source or not local_id:
-        raise InputError("a record is named SOURCE/LOCAL_ID")
+        raise InputError(
+            "a record is named SOURCE/LOCAL_ID, such as hospice/H-17: a source, a slash, and the id"
+            " that it has there"
+        )
     return source, local_id

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.common import finish, json_option, opened, purpose_option, record_name
+from commands.common import finish, json_option, opened, purpose_option, reason_option, record_name
 from commands.persons import person
 from commands.review import at_the_desk
 from schemas.errors import NeedsDecision, WorkspaceBusy
@@ -22,7 +22,6 @@ UNPUBLISHED = (
     " records are shown as before. Put right what the error says, then run `commonthread link`; do"
     " not report it again"
 )
-reason_option = click.option("--reason", required=True, help="Why, in a few words; kept sealed.")
 
 
 @person.command("split")

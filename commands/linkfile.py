@@ -7,47 +7,39 @@ from typing import Any
 
 import click
 
-from commands.common import finish, json_option, progress_bar
+from commands.common import HELD_FILE, NEW_FILE, finish, json_option, progress_bar, report_option
 from schemas.errors import InputError
 
 
 @click.command("link-file")
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=None)
+@click.option("--out", type=NEW_FILE)
 @click.option("--map", "maps", multiple=True, help="field=column, or field=column+column.")
 @click.option("--identifier", "identifiers", multiple=True, help="A column of further numbers.")
 @click.option("--exact", "exact", multiple=True, help="A column of a further category.")
 @click.option("--id", "id_column", help="The column that names each record.")
 @click.option("--source", "source_column", help="The column that tells sources apart.")
-@click.option("--pairs", type=click.Path(path_type=Path, dir_okay=False), default=None)
+@click.option("--pairs", type=NEW_FILE)
 @click.option(
     "--model",
     "model_file",
-    type=click.Path(path_type=Path, exists=True),
-    default=None,
+    type=HELD_FILE,
     help="A frozen model: nothing is learnt from the input.",
 )
 @click.option(
     "--prior",
     "prior_file",
-    type=click.Path(path_type=Path, exists=True),
-    default=None,
+    type=HELD_FILE,
     help="A model to train from in the place of the shipped one; its rules are kept.",
 )
-@click.option("--save-model", type=click.Path(path_type=Path, dir_okay=False), default=None)
+@click.option("--save-model", type=NEW_FILE)
 @click.option(
     "--labels",
-    type=click.Path(path_type=Path, exists=True),
-    default=None,
+    type=HELD_FILE,
     help="Judged pairs to learn from: left_id, right_id, match.",
 )
 @click.option("--join-bits", type=float, default=None, help="The join threshold, in bits.")
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=None,
-    help="An HTML page with charts.",
-)
+@report_option
 @click.option("--plan", "plan_only", is_flag=True, help="Show what blocking would cost, and stop.")
 @click.option("--threads", type=click.IntRange(1), default=None)
 @json_option

@@ -40,9 +40,15 @@ def match(
 
     try:
         fields = msgspec.json.decode(question.read(), type=dict[str, str | list[str]])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except msgspec.ValidationError:
         raise InputError(
-            "the question is not one JSON object whose values are texts or lists of texts"
+            f"{question.name}: the question is not one JSON object whose values are texts or lists"
+            " of texts; something of another kind stands there"
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InputError(
+            f"{question.name}: the question cannot be read as JSON in UTF-8: it is empty, breaks"
+            " off, or lacks a quote, comma or bracket; expected one object, see `match --help`"
         ) from None
     workspace = opened(root)
     actor = workspace.actor("match", purpose)

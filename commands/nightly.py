@@ -7,12 +7,15 @@ from pathlib import Path
 import click
 
 from commands.common import (
+    HELD_FILE,
+    NEW_FILE,
     exit_if_strict,
     finish,
     json_option,
     opened,
     progress_bar,
     purpose_option,
+    report_option,
     show_json,
     strict_option,
 )
@@ -63,8 +66,7 @@ def ingest(
 @click.option(
     "--model",
     "model_file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    default=None,
+    type=HELD_FILE,
     help="With --shadow: under this model.",
 )
 @json_option
@@ -201,16 +203,10 @@ def nightly(root: Path, as_json: bool, strict: bool, purpose: str | None) -> Non
 @click.option(
     "--prior",
     "prior_file",
-    type=click.Path(path_type=Path, exists=True),
-    default=None,
+    type=HELD_FILE,
     help="A model to train from in the place of the shipped one.",
 )
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=None,
-    help="An HTML page with charts.",
-)
+@report_option
 @json_option
 @purpose_option
 @click.pass_obj
@@ -240,13 +236,8 @@ def train(
 
 
 @click.command()
-@click.option("--truth", type=click.Path(path_type=Path, dir_okay=False), default=None)
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=None,
-    help="An HTML page with charts.",
-)
+@click.option("--truth", type=NEW_FILE)
+@report_option
 @json_option
 @purpose_option
 @click.pass_obj

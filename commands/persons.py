@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.common import finish, json_option, opened, purpose_option, record_name, show_json
-from schemas.errors import InputError
+from commands.common import (
+    NEW_FILE,
+    finish,
+    json_option,
+    opened,
+    purpose_option,
+    record_name,
+    show_json,
+)
+from schemas.errors import InputError, InvalidValue
 
 if TYPE_CHECKING:
     from service.runs import Undo
@@ -41,8 +49,12 @@ def person_show(root: Path, person_id: str, as_json: bool, purpose: str | None) 
 
 
 @person.command("export")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
-@click.option("--as-at", default=None, help="As it was published at this time (ISO 8601, UTC).")
+@click.option("--out", type=NEW_FILE, required=True)
+@click.option(
+    "--as-at",
+    default=None,
+    help="As published at this time (ISO 8601; UTC if no zone; a date is its midnight).",
+)
 @purpose_option
 @click.pass_obj
 def person_export(root: Path, out: Path, as_at: str | None, purpose: str | None) -> None:
@@ -52,7 +64,10 @@ def person_export(root: Path, out: Path, as_at: str | None, purpose: str | None)
     from wiring import clock
 
     workspace = opened(root)
-    moment = None if as_at is None else parse_instant(as_at)
+    try:
+        moment = None if as_at is None else parse_instant(as_at)
+    except InvalidValue as error:
+        raise InputError(f"--as-at: {error.reason}; such as 2026-11-03T06:00:00Z") from None
     with workspace.store() as store:
         rows = export_file(store, workspace.actor("person-export", purpose), out, clock, moment)
     click.echo(f"{out}: {rows:,} rows", err=True)

@@ -14,6 +14,7 @@ from commands.common import (
     json_option,
     opened,
     purpose_option,
+    reason_option,
     record_name,
     show_json,
 )
@@ -97,7 +98,7 @@ def _show(
 @review.command("decide")
 @click.argument("task")
 @click.argument("verdict", type=click.Choice(VERDICTS))
-@click.option("--reason", required=True, help="Why, in a few words; kept sealed.")
+@reason_option
 @click.option("--next", "and_next", is_flag=True, help="Then show the next task.")
 @json_option
 @purpose_option
@@ -129,7 +130,7 @@ def review_decide(
 
 @review.command("revoke")
 @click.argument("decision", type=int)
-@click.option("--reason", required=True, help="Why, in a few words; kept sealed.")
+@reason_option
 @json_option
 @purpose_option
 @click.pass_obj

@@ -23,15 +23,16 @@ import pyarrow.compute as pc
 
 from linkage.blocking import ALL, Blocker
 from linkage.columns import Features
-from linkage.comparators import Rows
 from linkage.engine import MustLinks, Partition, Progress, block, link_features
 from linkage.features import build_features
 from linkage.model import ColumnSpec, Field, Level, Model, uk_person
 from linkage.plan import default_rules
 from linkage.score import Scorer, probability
-from linkage.tables import Reading, as_arrow, as_text, read_columns
+from linkage.tables import Reading, read_columns
+from linkage.texts import as_arrow, as_text
 from linkage.thresholds import FOUND, Rates, Sample, draw, rates, recommend
 from linkage.train import Labels, Trained, train
+from linkage.views import Rows
 from schemas.errors import InputError, NotUsable
 
 GUARDS = ("verified_numbers_differ", "born_after_death", "died_years_apart", "source_holds_apart")

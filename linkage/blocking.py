@@ -25,11 +25,11 @@ import numpy.typing as npt
 
 from linkage.columns import Features, Rowwise, Versions, distinct
 from linkage.model import Rule
+from linkage.views import Rows
 from schemas.errors import InvalidValue
 
 Keys = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.int32]
-Rows = npt.NDArray[np.int32]
 Pairs = tuple[Rows, Rows]
 
 _KEY = re.compile(r"^([\w-]+)(?:\.([\w-]+)|\[([1-9])\]|~([\w-]+))?$")
@@ -37,18 +37,42 @@ ALL = "*"
 """The key that all records share."""
 _NEAR: dict[str, tuple[str, ...]] = {"postcode": ("address",), "address": ("postcode",)}
 """Columns of which one fixes the other nearly."""
+_LARGEST = 2**62
+"""Keys are joined into one as long as it stays below this."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a key reads, as it is written (see above); of `*` no column.
+
+    Attributes:
+        columns: one, or two that count whichever way round.
+        part: of the current value; the empty text for the value itself.
+        slots: of how many values any counts; None where only the current one is read.
+    """
+
+    columns: tuple[str, ...]
+    part: str = ""
+    slots: int | None = None
+
+    @staticmethod
+    def of(key: str) -> Key:
+        """Reads a key. Raises: InvalidValue where it is not written as one."""
+        if key == ALL:
+            return Key(())
+        found = _KEY.match(key)
+        if not found:
+            raise InvalidValue(
+                f"blocking key '{key}' is not one of: column, column.part, column[2], one~other, *"
+            )
+        one, part, slots, other = found.groups()
+        columns = (one, other) if other else (one,)
+        return Key(columns, part or "", int(slots) if slots else None)
 
 
 def key_columns(key: str) -> tuple[str, ...]:
     """The columns that a key reads. Raises: InvalidValue where it is not written as a key."""
-    if key == ALL:
-        return ()
-    found = _KEY.match(key)
-    if not found:
-        raise InvalidValue(
-            f"blocking key '{key}' is not one of: column, column.part, column[2], one~other, *"
-        )
-    return tuple(name for name in (found[1], found[4]) if name)
+    return Key.of(key).columns
 
 
 def blocked_columns(rule: Rule) -> frozenset[str]:
@@ -62,22 +86,23 @@ def key_values(features: Features, key: str) -> Keys:
 
     Of two values, whichever way round, the lower counts in steps of one more than the highest.
     """
-    if key == ALL:
+    read = Key.of(key)
+    if not read.columns:
         return np.zeros((1, len(features)), np.int64)
-    one, *two = key_columns(key)
-    found = _KEY.match(key)
-    assert found
-    if found[2]:
-        return features.part(one, found[2])[None, :].astype(np.int64)
-    codes = features.column(one).codes
-    if found[3]:
-        return codes[: int(found[3])].astype(np.int64)
-    if not two:
-        return codes[:1].astype(np.int64)
-    other = features.main(two[0])
-    low, high = np.minimum(codes[0], other), np.maximum(codes[0], other)
-    size = int(high.max(initial=0)) + 1
-    return np.where(low >= 0, low.astype(np.int64) * size + high, -1)[None, :]
+    if len(read.columns) == 2:
+        one, two = (features.main(name) for name in read.columns)
+        low, high = np.minimum(one, two), np.maximum(one, two)
+        step = pair_step(features, read)
+        return np.where(low >= 0, low.astype(np.int64) * step + high, -1)[None, :]
+    (column,) = read.columns
+    if read.part:
+        return features.part(column, read.part)[None, :].astype(np.int64)
+    return features.column(column).codes[: read.slots or 1].astype(np.int64)
+
+
+def pair_step(features: Features, key: Key) -> int:
+    """The step in which the lower of a key's two values counts."""
+    return max(int(features.main(name).max(initial=0)) for name in key.columns) + 1
 
 
 @dataclass(frozen=True)
@@ -126,11 +151,11 @@ class Blocks:
         if not rule.keys:
             raise InvalidValue(f"blocking rule '{rule.name}' has no key")
         columns = [key_values(features, key) for key in rule.keys]
-        if sum("[" in key for key in rule.keys) > 1:
+        if sum(Key.of(key).slots is not None for key in rule.keys) > 1:
             raise InvalidValue(f"blocking rule '{rule.name}': two of its keys hold several values")
-        keys = _joined(columns)
+        keys, _ = joined(columns)
         slots, n = keys.shape
-        order, sizes = _sorted_groups(keys.reshape(-1))
+        order, sizes = groups_of(keys.reshape(-1))
         crossed = np.zeros(0, np.int64)
         if versions is not None and len(order):
             order, sizes, crossed = _counted_now(order, sizes, n, rule.cap, versions)
@@ -170,7 +195,7 @@ def _counted_now(
     cap: int,
     versions: Versions,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Places and sizes as from `_sorted_groups`, of records as they are now alone, and the rows in
+    """Places and sizes as from `groups_of`, of records as they are now alone, and the rows in
     groups that crossed the cap."""
     rows = order % n
     now = versions.now[rows]
@@ -182,7 +207,7 @@ def _counted_now(
 
 
 class Blocker:
-    """One rule's blocks over all records, ready to be expanded and to be asked.
+    """One rule's blocks over all records, ready to be expanded.
 
     Attributes:
         groups: (slots, n) number of the block that each of a record's keys stands in; -1 for none,
@@ -221,18 +246,6 @@ class Blocker:
             self._ends = np.where(first, self._ends, np.arange(1, len(members) + 1))
         self._total: npt.NDArray[np.int64] = np.cumsum(self._ends - np.arange(len(members)) - 1)
         self.proposed = int(self._total[-1]) if len(members) else 0
-
-    def agrees(
-        self, left: npt.NDArray[np.integer], right: npt.NDArray[np.integer]
-    ) -> npt.NDArray[np.bool_]:
-        """Whether this rule proposes each pair."""
-        out = np.zeros(len(left), bool)
-        rights = [groups.take(right) for groups in self.groups]
-        for groups in self.groups:
-            a = groups.take(left)
-            for b in rights:
-                out |= (a >= 0) & (a == b)
-        return out
 
     def pieces(self, index: int, chunk: int) -> Iterator[Piece]:
         """The rule's pairs in runs of about `chunk`."""
@@ -299,11 +312,9 @@ class Blocker:
         return before
 
 
-def _sorted_groups(
-    keys: Keys,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Places of the keys that are not missing, in order of key and place, and the sizes of the
-    runs of equal keys."""
+def groups_of(keys: Keys) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Places of the (n,) keys that are not missing, equal keys together and each group in order of
+    place, and the groups' sizes. Groups stand in no order that means anything."""
     places = np.flatnonzero(keys >= 0)
     present = keys[places]
     bits = len(keys).bit_length()
@@ -317,15 +328,21 @@ def _sorted_groups(
     return packed & ((1 << bits) - 1), sizes
 
 
-def _joined(columns: Sequence[Keys]) -> Keys:
-    """Several keys as one, -1 where any is missing. At most one of them has several slots."""
+def joined(columns: Sequence[Keys]) -> tuple[Keys, dict[int, npt.NDArray[np.int64]]]:
+    """Several keys as one, -1 where any is missing. At most one of them has several slots.
+
+    A key counts in steps of one more than the highest of the next. Where that would not fit, what
+    was joined so far is numbered anew: place of the next column → what each number stands for.
+    """
     out = columns[0]
-    for column in columns[1:]:
+    renumbered: dict[int, npt.NDArray[np.int64]] = {}
+    for place, column in enumerate(columns[1:], start=1):
         size = int(column.max(initial=0)) + 1
-        if int(out.max(initial=0)) >= 2**62 // size:
-            out = np.where(out >= 0, distinct(out.reshape(-1))[1].reshape(out.shape), -1)
+        if int(out.max(initial=0)) >= _LARGEST // size:
+            renumbered[place], numbers = distinct(out.reshape(-1))
+            out = np.where(out >= 0, numbers.reshape(out.shape), -1)
         out = np.where((out >= 0) & (column >= 0), out * size + column, -1)
-    return out
+    return out, renumbered
 
 
 _FEW = 0.3
@@ -352,7 +369,7 @@ class Proposals:
         self._groups = Rowwise(groups)
 
     def new(self, rule: int, left: Rows, right: Rows) -> npt.NDArray[np.bool_]:
-        """Whether no rule before this one proposes the pairs."""
+        """Whether no rule before this one proposes the pairs. Each row stands in some block."""
         met = np.zeros(len(left), bool)
         if any(self._slots[:rule]):
             places = (

@@ -14,24 +14,16 @@ a million pairs show only some thousand distinct patterns.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
 from linkage.columns import Features
-from linkage.comparators import (
-    COMPARATORS,
-    Bools,
-    Comparator,
-    Places,
-    Rows,
-    View,
-    comparator_of,
-    passes,
-)
+from linkage.comparators import COMPARATORS, Comparator, comparator_of, passes
 from linkage.model import Field, Level
+from linkage.views import Bools, Places, Rows, View
 from schemas.errors import InvalidValue
 
 Levels = npt.NDArray[np.uint8]
@@ -92,8 +84,8 @@ class Comparer:
             for field, steps in zip(self.fields, self._steps, strict=True)
             if field.column in self._columns
             for values in [self.features.column(field.column).values]
-            for test, levels in steps
-            for part in (*test.reads, *(x.of for _, x in levels if test.needs == "part"))
+            for _, levels in steps
+            for part in parts_read(level for _, level in levels)
         }
         with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
             # The longest columns take longest: they come first.
@@ -225,6 +217,15 @@ def _never(features: Features, field: Field, level: Level) -> bool:
     if level.test == "initial":
         return not (column.values.part("length") == 1).any()
     return False
+
+
+def parts_read(levels: Iterable[Level]) -> set[str]:
+    """Parts of values that the tests of some levels read."""
+    read: set[str] = set()
+    for level in levels:
+        test = comparator_of(level)
+        read |= {*test.reads, *((level.of,) if test.needs == "part" else ())}
+    return read
 
 
 OF_DATES = frozenset(

@@ -26,7 +26,6 @@ import pyarrow as pa
 from linkage.blocking import Blocker, Piece, Proposals, RuleReport, pieces
 from linkage.cluster import Clusters, cluster
 from linkage.columns import Features, order_of
-from linkage.comparators import Bools, Rows
 from linkage.compare import Levels
 from linkage.features import build_features
 from linkage.guards import (
@@ -41,6 +40,7 @@ from linkage.guards import (
 )
 from linkage.model import Model
 from linkage.score import Bits, Scored, Scorer
+from linkage.views import Bools, Rows
 
 CHUNK = 250_000
 """Pairs scored at a time: enough that threads seldom wait for one another."""

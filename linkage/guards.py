@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage.columns import Features
-from linkage.comparators import Bools, Rows
 from linkage.compare import Levels
 from linkage.model import Model
+from linkage.views import Bools, Rows
 from schemas.errors import InvalidValue
 
 PairKeys = npt.NDArray[np.int64]

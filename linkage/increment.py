@@ -34,7 +34,6 @@ import pyarrow.compute as pc
 from linkage.blocking import Blocker, Blocks, RuleReport
 from linkage.cluster import cluster
 from linkage.columns import Features, Versions
-from linkage.comparators import Bools, Rows
 from linkage.engine import CHUNK, Edges, Progress, compared_blocks, histogram, joining
 from linkage.features import build_features
 from linkage.guards import DECIDED_APART, GUARDS, PairKeys, among, pair_keys
@@ -42,6 +41,7 @@ from linkage.live import Ids, Live, difference, ends_of, guard_codes, guard_numb
 from linkage.model import Model
 from linkage.score import Bits, Scored, Scorer
 from linkage.state import EDGES, RECORDS, TASKS, Decided, LinkState
+from linkage.views import Bools, Rows
 
 _APART = 1 + [guard.code for guard in GUARDS].index(DECIDED_APART)
 
@@ -112,22 +112,24 @@ def link_increment(
     step = _Step(live, dirty, join_bits, decided, before, scorers)
     edges, region = step.edges(found, state)
     label, tasks, counted = step.decide(edges, region, state)
-    linked = LinkState(
-        pa.Table.from_arrays([live.ids, live.version, label], schema=RECORDS),
-        pa.Table.from_arrays(
-            [live.ids[edges.left], live.ids[edges.right], edges.bits, guard_codes(edges.guard)],
-            schema=EDGES,
-        ),
-        tasks,
-    )
     _tell(progress, "decide", len(live))
     counts = {"dirty": int(dirty.sum()), "crossed": crossed, "region": int(region.sum())}
     return Linked(
-        linked,
+        _left_behind(live, edges, label, tasks),
         rules,
         sum(rule.credited for rule in rules),
         histogram(edges.bits),
         {**counts, **counted},
+    )
+
+
+def _left_behind(live: Live, edges: Edges, label: Ids, tasks: pa.Table) -> LinkState:
+    """What the next link goes on from."""
+    ends = live.ids[edges.left], live.ids[edges.right]
+    return LinkState(
+        pa.Table.from_arrays([live.ids, live.version, label], schema=RECORDS),
+        pa.Table.from_arrays([*ends, edges.bits, guard_codes(edges.guard)], schema=EDGES),
+        tasks,
     )
 
 

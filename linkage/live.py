@@ -14,11 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from linkage.comparators import Bools, Rows
 from linkage.compare import Levels
 from linkage.features import in_founder_order
 from linkage.guards import GUARDS, PairKeys, pair_keys
 from linkage.state import PAIRS, RECORDS, LinkState
+from linkage.views import Bools, Rows
 
 Ids = npt.NDArray[np.int64]
 _CODES = pa.array([guard.code for guard in GUARDS], pa.string())

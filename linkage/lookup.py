@@ -28,9 +28,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from linkage.asked import NAMES, Asked, AskedReader
+from linkage.blocking import Key
 from linkage.columns import Column, Features
-from linkage.comparators import COMPARATORS
-from linkage.compare import OF_DATES
+from linkage.compare import parts_read
 from linkage.grades import SETTLING, Grade, grade_of
 from linkage.guards import GUARDS
 from linkage.lookup_index import NOWHERE, ColumnGroup, Dictionary, Ints, RowNumbers, RuleIndex
@@ -304,36 +304,14 @@ class Lookup:
         """Makes every part of values that fields and rules read, so that no question waits."""
         wanted: set[tuple[str, str]] = set()
         for field in self.model.fields:
-            wanted |= {
-                (field.column, part) for level in field.levels for part in _parts(level.test)
-            }
-            wanted |= {
-                (field.column, level.of)
-                for level in field.levels
-                if level.test in COMPARATORS and COMPARATORS[level.test].needs == "part"
-            }
-            if field.comparable:
-                wanted.add((field.column, field.comparable))
+            parts = parts_read(field.levels[:-1]) | {field.comparable} - {""}
+            wanted |= {(field.column, part) for part in parts}
         for rule in self.model.rules:
-            wanted |= {(k.split(".")[0], k.split(".")[1]) for k in rule.keys if "." in k}
+            keys = (Key.of(key) for key in rule.keys)
+            wanted |= {(key.columns[0], key.part) for key in keys if key.part}
         for column, part in sorted(wanted):
             if column in self._dictionaries:
                 self._dictionaries[column].part(part)
-
-
-def _parts(test: str) -> tuple[str, ...]:
-    """Parts of values that a test reads."""
-    if test in ("years_apart",):
-        return ("year",)
-    if test in OF_DATES:
-        return ("digits",)
-    if test == "initial":
-        return ("initial", "length")
-    if test == "nickname":
-        return ("nickname",)
-    if test in COMPARATORS and COMPARATORS[test].possible is not None:
-        return ("letters", "length")
-    return ()
 
 
 def _locating(model: Model) -> frozenset[str]:

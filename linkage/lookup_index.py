@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linkage.asked import Asked, Value
-from linkage.blocking import ALL, Keys, key_columns, key_values
+from linkage.blocking import Key, groups_of, joined, key_values, pair_step
 from linkage.columns import PARTS, TEXT_PARTS, Codes, Column, Features, Part, Values, coded
 from linkage.model import Rule
 from linkage.standardise import bytes_of
@@ -228,54 +228,36 @@ class RuleIndex:
 
     def __init__(self, features: Features, rule: Rule) -> None:
         self.rule = rule
-        self.columns = frozenset(name for key in rule.keys for name in key_columns(key))
+        self._read = [Key.of(key) for key in rule.keys]
+        self.columns = frozenset(name for key in self._read for name in key.columns)
         columns = [key_values(features, key) for key in rule.keys]
-        self._sizes = [int(column.max(initial=-1)) + 1 for column in columns]
-        self._pair_sizes = {key: _pair_size(features, key) for key in rule.keys if "~" in key}
-        self._folded: dict[int, Ints] = {}
-        keys = self._joined(columns)
+        self._sizes = [int(column.max(initial=0)) + 1 for column in columns]
+        self._steps = {key: pair_step(features, key) for key in self._read if len(key.columns) == 2}
+        keys, renumbered = joined(columns)
+        self._numbers = {place: Numbers(pa.array(held)) for place, held in renumbered.items()}
         n = max(keys.shape[1], 1)
         flat = keys.reshape(-1)
-        order = np.argsort(flat, kind="stable")
-        order = order[int(np.searchsorted(flat[order], 0)) :]
-        ordered = flat[order]
-        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-        starts = starts[: len(ordered)]
-        sizes = np.diff(np.append(starts, len(ordered)))
+        order, sizes = groups_of(flat)
         live = sizes <= rule.cap
-        self._keys = ordered[starts]
         self._rows = (order[np.repeat(live, sizes)] % n).astype(np.int32)
-        kept = np.where(live, sizes, 0)
-        self._ends = np.cumsum(kept)
+        self._ends = np.cumsum(np.where(live, sizes, 0))
         self._kept = np.where(live, sizes, NOWHERE).astype(np.int32)
-
-    def _joined(self, columns: Sequence[Keys]) -> Keys:
-        """Several keys as one, NOWHERE where any is missing; numbered anew where they would not
-        fit."""
-        out = columns[0]
-        for place, column in enumerate(columns[1:], start=1):
-            size = max(self._sizes[place], 1)
-            if int(out.max(initial=0)) >= 2**62 // size:
-                held = np.unique(out[out >= 0])
-                self._folded[place] = held
-                out = np.where(out >= 0, np.searchsorted(held, out), NOWHERE)
-            out = np.where((out >= 0) & (column >= 0), out * size + column, NOWHERE)
-        return out
+        self._groups = Numbers(pa.array(flat[order[np.cumsum(sizes) - sizes]]))
 
     def find(self, codes: Mapping[str, Sequence[int]], parts: PartOf) -> Block:
         """The rows that agree with a record on all keys. codes: column → the codes of its values,
         `NOWHERE` for those that no record bears."""
-        keys = [self._values(key, codes, parts) for key in self.rule.keys]
+        keys = [self._values(key, codes, parts) for key in self._read]
         wanted = keys[0]
         for place, values in enumerate(keys[1:], start=1):
-            held = self._folded.get(place)
-            if held is not None:
-                wanted = [at for one in wanted if (at := _place(held, one)) != NOWHERE]
+            numbers = self._numbers.get(place)
+            if numbers is not None:
+                wanted = [at for one in wanted if (at := numbers.find(one)) != NOWHERE]
             size = self._sizes[place]
             wanted = [one * size + two for one in wanted for two in values if two < size]
         found, too_common = [], False
         for key in wanted:
-            at = _place(self._keys, key)
+            at = self._groups.find(key)
             if at == NOWHERE:
                 continue
             size = int(self._kept[at])
@@ -286,30 +268,15 @@ class RuleIndex:
         rows = np.concatenate(found) if found else np.zeros(0, np.int32)
         return Block(rows, too_common)
 
-    def _values(self, key: str, codes: Mapping[str, Sequence[int]], parts: PartOf) -> list[int]:
+    def _values(self, key: Key, codes: Mapping[str, Sequence[int]], parts: PartOf) -> list[int]:
         """The record's values of one key, none where no record can agree."""
-        if key == ALL:
+        if not key.columns:
             return [0]
-        one, *two = key_columns(key)
-        of_one = list(codes.get(one, ()))
-        if two:
-            of_two = list(codes.get(two[0], ()))
-            if not of_one or not of_two or min(of_one[0], of_two[0]) == NOWHERE:
-                return []
-            low, high = sorted((of_one[0], of_two[0]))
-            return [low * self._pair_sizes[key] + high]
-        if "." in key:
-            number = parts(one, key.partition(".")[2])
+        held = [codes.get(name, ()) for name in key.columns]
+        if len(held) == 2:
+            current = sorted(of_one[0] if of_one else NOWHERE for of_one in held)
+            return [current[0] * self._steps[key] + current[1]] if current[0] != NOWHERE else []
+        if key.part:
+            number = parts(key.columns[0], key.part)
             return [number] if number >= 0 else []
-        wanted = int(key[-2]) if key.endswith("]") else 1
-        return [code for code in of_one[:wanted] if code != NOWHERE]
-
-
-def _pair_size(features: Features, key: str) -> int:
-    one, two = (features.main(name) for name in key_columns(key))
-    return int(np.maximum(one, two).max(initial=0)) + 1
-
-
-def _place(ascending: Ints, number: int) -> int:
-    at = int(np.searchsorted(ascending, number))
-    return at if at < len(ascending) and int(ascending[at]) == number else NOWHERE
+        return [code for code in held[0][: key.slots or 1] if code != NOWHERE]

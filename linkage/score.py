@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage.columns import Features, distinct
-from linkage.comparators import Places, Rows
 from linkage.compare import Comparer, Levels
 from linkage.guards import NO_PAIRS, PairKeys, check_guards, forbidden
 from linkage.model import KINDS, Dependence, Field, Model, average_share
+from linkage.views import Places, Rows
 
 Bits = npt.NDArray[np.float64]
 

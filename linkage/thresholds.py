@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from linkage.blocking import Blocker, Proposals
-from linkage.comparators import Rows
 from linkage.score import Bits, Scorer, probability
+from linkage.views import Rows
 
 PAIRS_PER_RULE = 40_000
 FOUND = 0.95

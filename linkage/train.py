@@ -27,10 +27,11 @@ import numpy.typing as npt
 
 from linkage.blocking import Blocker, Proposals, blocked_columns
 from linkage.columns import Features, distinct
-from linkage.comparators import COMPARATORS, Rows
+from linkage.comparators import COMPARATORS
 from linkage.compare import Comparer
 from linkage.estimate import Bits, Estimate, Pass, bond_bits, estimate, find_bonds
 from linkage.model import KINDS, Dependence, Field, Frequencies, Level, Model
+from linkage.views import Rows
 
 PAIRS_PER_PASS = 50_000
 RANDOM_PAIRS = 100_000

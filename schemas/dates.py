@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, tzinfo
 from functools import lru_cache
 from typing import NewType
@@ -18,6 +19,8 @@ from schemas.errors import InvalidValue, shape_of
 
 PartialDate = NewType("PartialDate", str)
 Instant = NewType("Instant", str)
+Clock = Callable[[], Instant]
+"""Tells the present moment."""
 
 _ISO_PARTIAL = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
 _FORMAT_PRECISION = (("%d", 10), ("%j", 10), ("%m", 7), ("%b", 7), ("%B", 7))

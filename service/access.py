@@ -8,14 +8,14 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from audit.events import AuditEvent, EventOutcome
 from consent.commands import Action, decide
-from schemas.dates import Instant
+from schemas.dates import Clock
 from schemas.errors import CommonthreadError, NotPermitted
 from schemas.identifiers import PersonId
 from service.ports import HeldRecord, Store
@@ -30,7 +30,7 @@ class Actor:
     purpose: str
 
 
-def permit(actor: Actor, action: Action, store: Store, clock: Callable[[], Instant]) -> None:
+def permit(actor: Actor, action: Action, store: Store, clock: Clock) -> None:
     """Lets the actor go on, or writes the refusal down and raises NotPermitted."""
     decision = decide(actor.role, action, actor.purpose)
     if not decision.permitted:
@@ -42,7 +42,7 @@ def record(
     actor: Actor,
     action: Action,
     store: Store,
-    clock: Callable[[], Instant],
+    clock: Clock,
     *,
     persons: Sequence[PersonId] = (),
     outcome: EventOutcome = EventOutcome.PERMITTED,
@@ -66,7 +66,7 @@ def failure_recorded(
     actor: Actor,
     action: Action,
     store: Store,
-    clock: Callable[[], Instant],
+    clock: Clock,
     **details: Any,
 ) -> Iterator[None]:
     """What fails within is written down by the kind of its error: a run that is held, a request
@@ -83,7 +83,7 @@ def failure_recorded(
 def event(
     actor: Actor,
     action: Action,
-    clock: Callable[[], Instant],
+    clock: Clock,
     *,
     persons: Sequence[PersonId] = (),
     outcome: EventOutcome = EventOutcome.PERMITTED,

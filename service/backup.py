@@ -25,12 +25,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from consent.commands import Action, decide
-from schemas.dates import Instant
+from schemas.dates import Clock
 from schemas.errors import InputError, NotPermitted, StoreError
 from service.access import Actor, permit, record
 from service.ports import Store
 
-Clock = Callable[[], Instant]
 MANIFEST, TABLES, FILES, READY = "manifest.json", "tables", "files", "ready"
 STAGING = ".restore"
 """Folder in a workspace in which a restore prepares its files."""

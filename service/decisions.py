@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 from consent.commands import Action
 from linkage.model import Model
-from schemas.dates import Instant
+from schemas.dates import Clock
 from schemas.decisions import Decision, Origin, Standing, Verdict
 from schemas.errors import InputError, NeedsDecision, NotFound
 from schemas.settings import ReviewSettings, Settings
@@ -42,7 +42,7 @@ class Desk:
     settings: Settings
     model: Model
     actor: Actor
-    clock: Callable[[], Instant]
+    clock: Clock
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,15 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from audit.events import EventOutcome
 from consent.commands import Action
-from schemas.dates import Instant
-from schemas.errors import CommonthreadError, InputError
+from schemas.dates import Clock
+from schemas.errors import InputError
 from schemas.identifiers import LocalId, SourceId
-from service.access import Actor, permit, record
+from service.access import Actor, failure_recorded, permit, record
 from service.ports import Erased, Store
-
-Clock = Callable[[], Instant]
 
 
 def erase_record(
@@ -42,12 +38,8 @@ def erase_record(
     persons = [held.person_id] if held and held.person_id else []
     told: dict[str, Any] = {"source": source, "reason": reason, "may_return": may_return}
     record(actor, Action.PERSON_ERASE, store, clock, persons=persons, **told)
-    try:
+    with failure_recorded(actor, Action.PERSON_ERASE, store, clock):
         return store.erase(source, local_id, clock(), may_return=may_return)
-    except CommonthreadError as error:
-        failed = EventOutcome.FAILED
-        record(actor, Action.PERSON_ERASE, store, clock, outcome=failed, error=type(error).__name__)
-        raise
 
 
 def erased_document(done: Erased) -> dict[str, Any]:

@@ -74,8 +74,12 @@ def evaluate(store: Store, settings: Settings, truth_file: Path) -> Evaluation:
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = pq.read_table(path).to_pandas()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path.name} is not a readable Parquet file ({error})") from None
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such file; name a truth file (source, local_id, person) with --truth"
+        ) from None
+    except (OSError, pa.ArrowInvalid):
+        raise InputError(f"{path}: cannot be read as Parquet; expected a truth file") from None
     missing = [c for c in columns if c not in frame]
     if missing:
         raise InputError(f"{path.name} lacks the column(s) {', '.join(missing)}")

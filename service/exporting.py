@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from consent.commands import Action
-from schemas.dates import Instant
+from schemas.dates import Clock, Instant
 from schemas.errors import NotFound
 from schemas.identifiers import SourceId
 from schemas.settings import Settings
@@ -18,7 +17,6 @@ from service.looking import export_persons
 from service.ports import Store
 from service.table_files import check_outputs, write_table
 
-Clock = Callable[[], Instant]
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 

@@ -10,7 +10,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from audit.events import EventOutcome
 from consent.commands import Action
 from linkage.model import Model, uk_person
-from schemas.dates import Instant
+from schemas.dates import Clock
 from schemas.errors import NeedsDecision, NotFound
 from schemas.identifiers import PersonId
 from schemas.settings import Settings
@@ -34,9 +34,7 @@ from service.looking import shown_record
 from service.model_files import load_model
 from service.ports import HeldRecord, Store
 from service.publication import Difference, difference, over_limits
-from service.runs import KeptState, NewRun, RunKind, RunState
-
-Clock = Callable[[], Instant]
+from service.runs import KeptState, NewRun, RunKind, RunRow, RunState
 
 
 def approve_run(
@@ -53,7 +51,9 @@ def approve_run(
     """
     last, kept = store.last_run(), store.link_state()
     if last is None or last.run_id != run_id or last.state is not RunState.HELD:
-        raise NotFound(f"run {run_id} is not held, or is not the latest run: nothing to approve")
+        raise NotFound(
+            f"run {run_id} is not held, or is not the latest run: {_why_not(store.runs(), run_id)}"
+        )
     if kept is None or asdict(kept.key) != last.summary["key"]:
         raise NotFound(f"run {run_id}: what it computed was replaced since; run `link` again")
     _still_right(store, run_id, kept)
@@ -94,6 +94,22 @@ def approve_run(
         clock(),
     )
     return report
+
+
+def _why_not(runs: Sequence[RunRow], run_id: int) -> str:
+    """Why a run cannot be approved, and what can be done instead."""
+    found = next((run for run in runs if run.run_id == run_id), None)
+    if found is None:
+        return f"there is no such run; the latest is {runs[-1].run_id if runs else 'none'}"
+    if found.state is not RunState.HELD:
+        return "it was published, so there is nothing to approve"
+    last = runs[-1]
+    if last.state is RunState.HELD:
+        return (
+            f"it was held, but run {last.run_id} is held since: read"
+            f" `commonthread person difference {last.run_id}`, then approve that"
+        )
+    return f"it was held, but run {last.run_id} was published since: nothing is held now"
 
 
 def _still_right(store: Store, run_id: int, kept: KeptState) -> None:
@@ -158,7 +174,8 @@ def show_difference(store: Store, actor: Actor, run_id: int, clock: Clock) -> di
     run = next((run for run in store.runs() if run.run_id == run_id), None)
     if run is None or "difference" not in run.summary:
         record(actor, Action.PERSON_DIFFERENCE, store, clock, outcome=EventOutcome.FAILED)
-        raise NotFound(f"no run {run_id} was held: there is no difference report of it")
+        why = "there is no such run" if run is None else "it was not held"
+        raise NotFound(f"run {run_id}: {why}; only a held run has a difference report")
     report = dict(run.summary["difference"])
     named = {record_id for example in report["examples"] for record_id in example["records"]}
     held = {one.record_id: one for one in store.held(named)}

@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from schemas.columns import UnitBatch
-from schemas.dates import Instant
+from schemas.dates import Clock
 from schemas.errors import CommonthreadError, FeedRefused, NotFound
 from schemas.identifiers import SourceId
 from schemas.records import Outcome
@@ -31,7 +31,6 @@ from schemas.settings import Limits, Settings, SourceSettings
 from service.ports import FeedFile, FeedRow, FeedState, Reader, Store
 
 FeedFinder = Callable[[Path, SourceSettings, Limits], tuple[Sequence[FeedFile], Sequence[str]]]
-Clock = Callable[[], Instant]
 Progress = Callable[[str, int], None]
 """Told of the source and how many more units were read."""
 UNREADABLE = "unreadable"

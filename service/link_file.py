@@ -25,7 +25,8 @@ from linkage.features import build_features
 from linkage.model import Model
 from linkage.plan import RuleCost, costs, default_rules
 from linkage.table_names import SOURCE_OF_FILE
-from linkage.tables import as_text, by_value, read_columns
+from linkage.tables import read_columns
+from linkage.texts import as_text, by_value
 from linkage.thresholds import rates
 from schemas.errors import InputError
 from service.table_files import check_outputs, read_table, source_names, write_table, write_text

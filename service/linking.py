@@ -25,7 +25,7 @@ import pyarrow as pa
 from linkage.increment import Linked, link_increment
 from linkage.model import Model, uk_person
 from linkage.state import Decided
-from schemas.dates import Instant
+from schemas.dates import Clock
 from schemas.errors import NeedsDecision
 from schemas.settings import Settings
 from service.identity import Changes, Ints, changes
@@ -47,7 +47,6 @@ from service.runs import DELTA_SCHEMA, KeptState, NewRun, RunKind, RunRow, RunSt
 from service.training import SMALLEST_TRAINING, train_model
 from service.urgent import urgent_changes
 
-Clock = Callable[[], Instant]
 Progress = Callable[[str, int, int], None]
 
 

@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from linkage.guards import GUARDS
 from linkage.model import Model
 from linkage.score import Scorer, Weights, probability
 from schemas.columns import match_table
-from schemas.dates import Instant
+from schemas.dates import Clock, Instant
 from schemas.errors import NotFound
 from schemas.identifiers import LocalId, PersonId, SourceId
 from schemas.records import ClientRecord
@@ -32,12 +32,12 @@ from service.history import person_history
 from service.ports import HeldRecord, Store
 from service.runs import Fate
 
-Clock = Callable[[], Instant]
 WITHHELD = "withheld: restricted"
 
 
 _GONE = {
-    Fate.UNKNOWN: "no person of that id",
+    Fate.UNKNOWN: "no person of that id; expected it as `match` and `person export` write it: p and"
+    " 16 small letters or digits",
     Fate.SPLIT: "that id is gone: its records lie in several persons now; identify it again",
     Fate.EMPTIED: "that id is gone: no record of it is held any more",
     Fate.UNDONE: "that id is gone: the run that made it was undone; identify it again",

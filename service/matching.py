@@ -33,15 +33,13 @@ from linkage.grades import Grade
 from linkage.lookup import FLOOR_BITS, Answer, Candidate
 from schemas.codes import Gender
 from schemas.columns import match_table
-from schemas.dates import Instant, check_partial_date
+from schemas.dates import Clock, check_partial_date
 from schemas.demographics import HumanName
 from schemas.errors import InvalidSearch, InvalidValue
 from schemas.identifiers import NhsNumber, PersonId, parse_nhs_number, parse_postcode
 from service.access import Actor, permit, record
 from service.ports import HeldRecord, Store
 from service.warm_index import WarmIndex
-
-Clock = Callable[[], Instant]
 
 MOST = 50
 """Persons that one question can name."""

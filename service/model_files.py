@@ -6,12 +6,15 @@ import os
 from pathlib import Path
 
 from linkage.model import Model
-from schemas.errors import InputError, NotFound
+from schemas.errors import InputError, InvalidValue, NotFound
 
 
 def load_model(path: Path) -> Model:
-    """A model from its file. Raises: InvalidValue."""
-    return Model.from_json(path.read_bytes())
+    """A model from its file. Raises: InvalidValue, with the file's name."""
+    try:
+        return Model.from_json(path.read_bytes())
+    except InvalidValue as error:
+        raise InvalidValue(f"{path}: {error.reason}") from None
 
 
 def kept_model(model_file: Path, model_hash: str) -> Model:

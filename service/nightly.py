@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 
 from consent.commands import Action
-from schemas.dates import Instant
+from schemas.dates import Clock, Instant
 from schemas.settings import Settings
 from service.access import Actor, failure_recorded, record
 from service.ingest import FeedFinder, SourceReport, ingest
@@ -51,7 +51,7 @@ def nightly(
     settings: Settings,
     inputs: Inputs,
     actor: Actor,
-    clock: Callable[[], Instant],
+    clock: Clock,
     *,
     read_progress: Callable[[str, int], None] | None = None,
     link_progress: Callable[[str, int, int], None] | None = None,
@@ -66,7 +66,7 @@ def _night(
     settings: Settings,
     inputs: Inputs,
     actor: Actor,
-    clock: Callable[[], Instant],
+    clock: Clock,
     read_progress: Callable[[str, int], None] | None,
     link_progress: Callable[[str, int, int], None] | None,
 ) -> NightlyReport:

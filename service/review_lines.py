@@ -148,7 +148,11 @@ def correction_lines(done: Correction, published: str) -> list[str]:
     if done.ended:
         lines.append(f"{done.ended:,} decisions that stood against it are ended")
     if done.awaits:
-        lines.append(f"a second person must confirm it ({done.awaits}): `commonthread review list`")
+        lines.append(
+            f"no effect until a second person confirms it ({done.awaits}); they find it with"
+            " `commonthread review next --kind 'second person'`"
+        )
+        return lines
     return [*lines, published]
 
 

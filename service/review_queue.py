@@ -175,7 +175,10 @@ class Queue:
         NotFound: there is none. InputError: no such kind."""
         found = self.of_kind(kind)
         if not found:
-            raise NotFound("the queue is empty" if kind is None else "no open task of that kind")
+            what = "no open task" if kind is None else "no open task of that kind"
+            raise NotFound(
+                f"{what} for this account; `commonthread review list` says how many wait for others"
+            )
         return found[0]
 
     def of_kind(self, kind: str | None) -> list[Task]:
@@ -212,7 +215,11 @@ class Queue:
             raise InputError(f"a task is named by at least {FEWEST_LETTERS} letters")
         found = [task for task in self.tasks if task.task.startswith(wanted)]
         if not found:
-            raise NotFound("no open task of that name; it may have been answered meanwhile")
+            raise NotFound(
+                "no open task of that name; it may have been answered meanwhile:"
+                " `commonthread review list` shows what is open, `commonthread review decisions`"
+                " what was decided"
+            )
         if len(found) > 1:
             raise InputError(f"{len(found)} tasks begin so; give more letters")
         if found[0].locked:

@@ -51,8 +51,13 @@ def undo_document(undo: Undo) -> dict[str, Any]:
 def undo_lines(undo: Undo) -> list[str]:
     """The undo for a person."""
     if undo.active:
+        nothing = (
+            "no run came before it: the next `link` leaves hardly anybody published; if that is not"
+            f" meant, say `person undo release {undo.run_id}` first"
+        )
         return [
             f"run {undo.run_id} is undone: its records and its model count as before it, from the"
-            f" next `link` on, until `person undo release {undo.run_id}`"
+            f" next `link` on, until `person undo release {undo.run_id}`",
+            *([] if undo.basis else [nothing]),
         ]
     return [f"run {undo.run_id} is released: what it did counts again, from the next `link` on"]

@@ -3,7 +3,7 @@
 Rules:
 - Every value of a CSV file comes as the text that stands there: a whole number stays whole beside
   empty cells, a date stays in its order, and a person may be called Null or Na. Parquet keeps its
-  types; `linkage.tables` reads them as texts.
+  types; `linkage.texts` reads them as texts.
 - Outputs are checked before the work begins; they appear whole or not at all, and no output is an
   input or another output.
 - No message holds a value.

@@ -35,7 +35,8 @@ def undo_run(
     runs = store.runs()
     found = next((run for run in runs if run.run_id == run_id), None)
     if found is None:
-        raise NotFound(f"no run {run_id} was published")
+        latest = runs[-1].run_id if runs else "none"
+        raise NotFound(f"no run {run_id} was published; the latest is {latest}")
     undos = store.undos()
     newest = newest_undoable(runs, undos)
     if newest is None or found.run_id != newest.run_id:

@@ -428,6 +428,14 @@ def test_the_number_of_threads_changes_nothing(tmp_path: Path) -> None:
     assert link(tmp_path, *files, "--threads", 0, "--out", tmp_path / "out.csv").code == 2
 
 
+@pytest.mark.parametrize("option", ["--model", "--prior", "--labels"])
+def test_a_folder_is_no_file_to_learn_from(tmp_path: Path, option: str) -> None:
+    good = written(tmp_path, "good.csv", table(PEOPLE[:4], "a"))
+    ended = link(tmp_path, good, option, tmp_path, "--out", tmp_path / "out.csv")
+    assert ended.code == 2
+    assert "is a directory" in ended.err
+
+
 REFUSED: dict[str, tuple[Callable[[Path], list[Any]], str]] = {
     "no such file": (lambda f: [f / "nosuch.csv"], "no such file"),
     "another ending": (lambda f: [f / "good.xlsx"], "expected a name ending in"),

@@ -263,6 +263,52 @@ def test_persons_of_the_schema_before_go_on(url: str, keys: KeyRing) -> None:
     store.close()
 
 
+# --- who records were last shown as ------------------------------------------------------------
+
+
+def last(store: SqlStore, *record_ids: int) -> dict[int, str]:
+    found = store.last_persons(record_ids)
+    assert found.schema.equals(store.memberships().schema)
+    assert found["record_id"].to_pylist() == sorted(found["record_id"].to_pylist())
+    return dict(zip(*(column.to_pylist() for column in found.columns), strict=True))
+
+
+def test_only_records_that_are_in_no_person_now_have_a_last_one(store: SqlStore) -> None:
+    two_nights(store)
+    assert last(store, 1, 2, 3, 99) == {}, "1 has left P1 and is in P2; 99 was never shown"
+    publish(store, publication(closed=[1, 3]))
+    assert last(store, 3, 1, 2) == {1: "P2", 3: "P2"}
+    assert last(store, 1) == {1: "P2"}
+    assert last(store) == {}
+    publish(store, publication(opened=[(1, "P2")]))
+    assert last(store, 1, 3) == {3: "P2"}, "back, it is in a person"
+
+
+def test_the_last_person_is_the_one_that_it_leads_to_and_none_where_that_is_gone(
+    store: SqlStore,
+) -> None:
+    load(store, [one(client(str(n))) for n in (1, 2, 3, 4)])
+    opened = [(1, "P1"), (2, "P2"), (3, "P1"), (4, "P4")]
+    publish(store, publication([("P1", 1), ("P2", 2), ("P4", 4)], opened))
+    publish(store, publication(closed=[3]))
+    assert last(store, 3) == {3: "P1"}
+    joined = publication(closed=[1, 4], opened=[(1, "P2")], merged=[("P1", "P2")],
+                         gone=[("P4", "emptied")])  # fmt: skip
+    publish(store, joined)
+    assert last(store, 3, 4) == {3: "P2"}, "P1 leads to P2; nobody of P4 is left"
+    publish(store, publication([("P5", 1), ("P6", 2)], [(1, "P5"), (2, "P6")], [1, 2],
+                               gone=[("P2", "split")]))  # fmt: skip
+    assert last(store, 3) == {}, "an id that leads nowhere is nobody's last"
+
+
+def test_of_several_persons_that_a_record_was_in_the_last_counts(store: SqlStore) -> None:
+    load(store, [one(client(str(n))) for n in (1, 2, 3)])
+    publish(store, publication([("P1", 1), ("P2", 2)], [(1, "P1"), (2, "P2"), (3, "P2")]))
+    publish(store, publication(closed=[3], opened=[(3, "P1")]))
+    publish(store, publication(closed=[3]))
+    assert last(store, 3) == {3: "P1"}
+
+
 # --- stays -------------------------------------------------------------------------------------
 
 

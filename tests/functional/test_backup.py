@@ -260,6 +260,11 @@ def test_history_says_erased_and_no_value(small: Path) -> None:
     (event,) = [e for e in road.events(small) if e["action"] == "person-erase"]
     assert event["persons"] == [person]
     assert WHOLE.local_id not in str(event)
+    as_role(small, "ig_officer")
+    again = road.run(small, "person", "erase", ERASED, "--reason", "on instruction")
+    assert again.code != 0
+    last = [e for e in road.events(small) if e["action"] == "person-erase"][-1]
+    assert (last["outcome"], last["details"]["error"]) == ("failed", "InvalidValue")
 
 
 DAMAGE: dict[str, tuple[Any, str]] = {

@@ -124,6 +124,24 @@ def test_silent_pairs_have_no_vote_in_an_average() -> None:
     assert labels(5, scorer) == [0, 0, 0, 0, 4]
 
 
+@pytest.mark.parametrize(("against", "joined"), [(-0.95, True), (-1.05, False)])
+def test_many_pairs_that_say_next_to_nothing_do_not_add_up(against: float, joined: bool) -> None:
+    """Row 8 joins row 0 and says hardly anything of the seven others; row 9 is contested."""
+    scores = {(a, b): 20.0 for a in range(8) for b in range(a + 1, 8)} | {(0, 8): 6.0, (0, 9): 5.5}
+    conflict = {(a, 9): -19.0 for a in range(1, 9)}
+    scorer = ByHand(scores, conflict=conflict, otherwise=(-8.0, against))
+    assert labels(10, scorer) == [0] * 8 + [0 if joined else 8, 9]
+
+
+def test_no_pair_outweighs_another_without_bound() -> None:
+    """One pair weighs no more for a join than another against it, however sure it is."""
+    sure = ByHand({(0, 1): 60.0, (1, 2): 60.0, (0, 2): -25.0}, conflict={(0, 2): -25.0})
+    assert labels(3, sure) == [0, 0, 2]
+    scores = dict.fromkeys([(0, 1), (0, 3), (1, 3)], 20.0) | {(0, 2): 18.0, (1, 2): 18.0}
+    unsure = ByHand(scores | {(2, 3): -60.0}, conflict={(2, 3): -60.0})
+    assert labels(4, unsure) == [0, 0, 0, 0]
+
+
 def test_a_complete_component_needs_no_second_look() -> None:
     scores = {(a, b): 6.0 for a in range(5) for b in range(a + 1, 5)}
     found = clustered(5, ByHand(scores))

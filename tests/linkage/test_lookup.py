@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from linkage import blocking
 from linkage.asked import AskedReader
 from linkage.blocking import Blocker
 from linkage.features import CROWD, build_features
@@ -84,22 +85,27 @@ def test_a_record_gets_the_bits_that_the_nightly_run_would_give_it(
 
 
 @settings(max_examples=60, deadline=None)
-@given(tables(), models(), st.integers(0, 13))
+@pytest.mark.parametrize("largest", [2**62, 1])
+@given(table=tables(), model=models(), row=st.integers(0, 13))
 def test_candidates_are_the_rows_that_some_rule_proposes(
-    table: pa.Table, model: Model, row: int
+    largest: int, table: pa.Table, model: Model, row: int
 ) -> None:
     rules = tuple(Rule(rule.name, rule.keys, NO_CAP) for rule in model.rules)
     model = msgspec.structs.replace(model, rules=rules)
     row %= len(table)
     whole = build_features(with_copy(table, row, "z"), extra=EXTRA)
-    left = np.arange(len(table), dtype=np.int32)
-    expected = np.zeros(len(table), bool)
+    expected: set[int] = set()
     for rule in rules:
-        expected |= Blocker(whole, rule).agrees(left, np.full_like(left, len(table)))
-    lookup = Lookup.build(build_features(table, extra=EXTRA), model, np.arange(len(table)))
+        blocker = Blocker(whole, rule)
+        left, right = blocker.expand(0, len(blocker.members))
+        expected |= set(left[right == len(table)].tolist())
     one = with_copy(table, row, "z").slice(len(table), 1)
-    answer = lookup.ask(one, floor=-np.inf)
-    assert answer.compared == expected.sum()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocking, "_LARGEST", largest)
+        lookup = Lookup.build(build_features(table, extra=EXTRA), model, np.arange(len(table)))
+        answer = lookup.ask(one, floor=-np.inf, everyone=True)
+    assert answer.compared == len(expected)
+    assert {candidate.person for candidate in answer.candidates} == expected
     assert not answer.too_common
 
 

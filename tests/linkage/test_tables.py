@@ -13,7 +13,8 @@ import pytest
 from linkage import link, uk_person
 from linkage.features import build_features
 from linkage.table_names import TAKEN
-from linkage.tables import as_text, nhs_numbers, postcodes, read_columns
+from linkage.tables import nhs_numbers, postcodes, read_columns
+from linkage.texts import as_text
 from schemas.errors import InputError, InvalidValue
 from schemas.identifiers import parse_nhs_number
 from tests.linkage.people import people_table

@@ -30,6 +30,8 @@ def publish(
     label: dict[int, int],
     founded: dict[int, int] | None = None,
     restore: dict[int, str] | None = None,
+    another: list[int] | None = None,
+    returning: dict[int, str] | None = None,
 ) -> tuple[dict[int, str], Changes]:
     """Applies a new partition (record → representative) to what is published."""
     ids = np.array(sorted(label), np.int64)
@@ -37,7 +39,10 @@ def publish(
     labels = np.array([place[label[int(r)]] for r in ids], np.int64)
     former = None if restore is None else members(restore)
     founders = pa.array([f"k{r}".encode() for r in ids], pa.binary())
-    change = changes(ids, founders, labels, members(held), founded or {}, NO_TASKS, former)
+    change = changes(
+        ids, founders, labels, members(held), founded or {}, NO_TASKS, former,
+        np.array(another or [], np.int64), members(returning or {}),
+    )  # fmt: skip
     after = {
         r: p
         for r, p in held.items()
@@ -109,6 +114,47 @@ def test_the_merged_person_leads_to_the_one_that_stays() -> None:
     after, change = publish({1: "p", 2: "q", 3: "q"}, {1: 1, 2: 1, 3: 1})
     assert set(after.values()) == {"q"}
     assert ended(change) == {"p": ("merged", "q")}
+
+
+def test_of_persons_of_one_size_the_one_with_the_earliest_record_stays() -> None:
+    for held in ({1: "p", 2: "q"}, {1: "q", 2: "p"}):
+        after, change = publish(held, {1: 1, 2: 1})
+        assert set(after.values()) == {held[1]}
+        assert ended(change) == {held[2]: ("merged", held[1])}
+
+
+@pytest.mark.parametrize(
+    ("others", "wanted"),
+    [((5, 6), "p"), ((5, 6, 7), "q"), ((5,), "p")],
+    ids=["as many: the earliest", "more of q", "fewer of q"],
+)
+def test_a_new_person_takes_on_the_split_person_that_it_has_most_of(
+    others: tuple[int, ...], wanted: str
+) -> None:
+    held = {1: "p", 2: "p", 3: "p", 4: "q"} | dict.fromkeys(others, "q")
+    after, change = publish(held, {1: 1, 4: 4, 2: 2, 3: 2} | dict.fromkeys(others, 2))
+    continued = {r["person_id"]: r["continues"] for r in change.publication.founded.to_pylist()}
+    assert continued[after[2]] == wanted
+
+
+def test_a_person_that_another_stands_in_is_emptied_and_counted_as_joined() -> None:
+    after, change = publish({1: "p", 2: "q"}, {1: 1, 2: 1}, another=[2])
+    assert after == {1: "p", 2: "p"}
+    assert ended(change) == {"q": ("emptied", None)}
+    assert (change.joined, change.split) == (1, 0)
+    assert change.joined_records.tolist() == [False, True]
+    _, alone = publish({1: "p", 2: "q"}, {1: 1, 2: 2}, another=[2])
+    assert (alone.joined, ended(alone)) == (0, {"q": ("emptied", None)})
+
+
+def test_a_record_that_is_back_counts_with_its_last_person() -> None:
+    after, change = publish({1: "p"}, {1: 1, 2: 1}, returning={2: "p"})
+    assert (after, ended(change)) == ({1: "p", 2: "p"}, {})
+    after, change = publish({1: "p"}, {1: 1, 2: 2}, returning={2: "p"})
+    assert ended(change) == {"p": ("split", None)}
+    assert len({after[1], after[2], "p"}) == 3
+    after, change = publish({1: "p"}, {1: 1, 2: 2}, returning={2: "gone"})
+    assert (after[1], ended(change)) == ("p", {})
 
 
 def test_a_person_split_and_joined_at_once_leads_nowhere() -> None:

@@ -175,6 +175,39 @@ def test_two_runs_are_undone_one_after_the_other(index: Living) -> None:
     assert index.export() == shown[2]
 
 
+def persons_of(rows: list[tuple[str, str, str]]) -> set[frozenset[str]]:
+    """An export as a partition."""
+    groups: dict[str, set[str]] = {}
+    for source, local_id, person in rows:
+        groups.setdefault(person, set()).add(f"{source}/{local_id}")
+    return {frozenset(group) for group in groups.values()}
+
+
+def test_of_two_undone_runs_the_later_is_released_first(index: Living) -> None:
+    shown = []
+    for who in (1, 2, 3):
+        index.put("gp", "1", who, was=1)
+        index.put("pas", str(who), who)
+        index.link()
+        shown.append(index.export())
+    index.undo(3)
+    index.undo(2)
+    index.put("soc", "9", 9)
+    index.link()
+    night = {frozenset({"soc/9"})}
+    assert index.partition() == night | {frozenset({"gp/1", "pas/1"})}
+    index.release(3)
+    assert index.partition() == night | {frozenset({"gp/1", "pas/1"}), frozenset({"pas/3"})}, (
+        "what the earlier run brought stays away"
+    )
+    assert index.published() == index.from_nothing()
+    index.release(2)
+    assert index.partition() == night | persons_of(shown[2])
+    assert index.persons()["pas/1"] in {person for _, _, person in shown[2]}, "its id is back"
+    assert index.published() == index.from_nothing()
+    assert index.link().run_id is None
+
+
 def test_only_the_newest_run_that_is_not_undone_can_be_undone(index: Living) -> None:
     for who in (1, 2):
         index.put("gp", str(who), who)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from schemas.dates import PartialDate
+from schemas.demographics import Death
 from schemas.identifiers import PersonId
 from service.held import approve_run
 from service.runs import Fate
@@ -38,6 +40,45 @@ def test_a_restriction_reaches_the_person_though_the_run_is_held(index: Living) 
     assert persons["soc/5"] == persons["gp/5"]
     assert "pas/5" not in persons, "what does not protect waits"
     approve_run(index.store, 2, index.now)
+    assert index.published() == index.from_nothing()
+
+
+def died(index: Living, source: str, local_id: str, who: int, on: str | None = None) -> None:
+    death = Death(PartialDate(on) if on else None)
+    index.tell(source, one(msgspec.structs.replace(human(local_id, who), death=death)))
+
+
+@pytest.mark.parametrize("on", ["2026-10-01", None], ids=["with its day", "day unknown"])
+def test_a_death_reaches_the_person_though_the_run_is_held(index: Living, on: str | None) -> None:
+    index.put("gp", "5", 5)
+    bridged(index)
+    died(index, "soc", "5", 5, on)
+    index.put("pas", "5", 5)
+    index.held(**TIGHT)
+    persons = index.persons()
+    assert persons["soc/5"] == persons["gp/5"]
+    assert "pas/5" not in persons, "what tells no death waits"
+    approve_run(index.store, 2, index.now)
+    assert index.published() == index.from_nothing()
+
+
+def test_a_death_that_may_be_of_two_persons_goes_to_none_and_is_asked(index: Living) -> None:
+    bridged(index)
+    died(index, "soc", "1", 1, "2026-10-01")
+    index.held(**TIGHT)
+    assert "soc/1" not in index.persons()
+    assert index.store.review_tasks()["reason"].to_pylist().count(RESTRICTION_WAITS) == 2
+
+
+def test_a_death_outlives_the_undo_of_the_run_that_brought_it(index: Living) -> None:
+    for who in (1, 2):
+        index.put("gp", str(who), who)
+    index.link()
+    died(index, "soc", "1", 1, "2026-10-01")
+    index.put("pas", "2", 2)
+    index.link()
+    index.undo(2)
+    assert index.partition() == {frozenset({"gp/1", "soc/1"}), frozenset({"gp/2"})}
     assert index.published() == index.from_nothing()
 
 
@@ -75,6 +116,64 @@ def test_a_record_of_another_person_steps_out_though_the_run_is_held(index: Livi
     approve_run(index.store, 3, index.now)
     assert index.persons()["pas/5"] == persons["pas/5"]
     assert index.published() == index.from_nothing()
+
+
+def test_a_restricted_record_of_another_person_reaches_that_one(index: Living) -> None:
+    for record, who in (("5", 5), ("6", 6)):
+        index.put("gp", record, who)
+    index.put("pas", "5", 5)
+    bridged(index)
+    restrict(index, "pas", "5", 6)
+    index.held(**TIGHT)
+    persons = index.persons()
+    assert persons["pas/5"] == persons["gp/6"] != persons["gp/5"]
+
+
+def test_a_record_that_steps_out_tells_nothing_of_where_a_restriction_belongs(
+    index: Living,
+) -> None:
+    for record, who in (("5", 5), ("6", 6)):
+        index.put("gp", record, who)
+    index.put("pas", "5", 5)
+    bridged(index)
+    index.put("pas", "5", 6)
+    restrict(index, "soc", "6", 6)
+    index.held(**TIGHT)
+    persons = index.persons()
+    assert persons["soc/6"] == persons["gp/6"] != persons["gp/5"]
+    assert RESTRICTION_WAITS not in index.store.review_tasks()["reason"].to_pylist()
+
+
+def test_one_that_returns_restricted_elsewhere_ends_its_last_persons_id_under_a_hold(
+    index: Living,
+) -> None:
+    for source in ("gp", "pas"):
+        index.put(source, "5", 5)
+    index.put("gp", "6", 6)
+    index.link()
+    first = PersonId(index.persons()["gp/5"])
+    index.withdraw("pas", "5")
+    bridged(index)
+    assert index.store.resolve(first).fate is Fate.PRESENT
+    restrict(index, "pas", "5", 6)
+    index.held(**TIGHT)
+    persons = index.persons()
+    assert persons["pas/5"] == persons["gp/6"]
+    assert index.store.resolve(first).fate is Fate.SPLIT
+
+
+def test_a_restriction_that_an_undone_run_showed_in_two_former_persons_goes_to_none(
+    index: Living,
+) -> None:
+    for who in (1, 2):
+        index.put("gp", str(who), who)
+    index.link()
+    index.put("gp", "2", 1, was=2)
+    restrict(index, "soc", "1", 1)
+    index.link()
+    assert len(index.partition()) == 1
+    index.undo(2)
+    assert index.partition() == {frozenset({"gp/1"}), frozenset({"gp/2"})}
 
 
 def test_an_undo_shows_nobody_inside_another_person(index: Living) -> None:
