@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from commands.common import HELD_FILE, NEW_FILE, finish, json_option, progress_bar, report_option
+from commands.memory import keep_memory
 from schemas.errors import InputError
 
 
@@ -63,6 +64,7 @@ def link_file(
     as_json: bool,
 ) -> None:
     """Links CSV, Parquet or NDJSON files with no workspace."""
+    keep_memory()
     from dataclasses import asdict
 
     from service.link_file import Columns, Outputs, link_files, plan_files
