@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from commands.common import HELD_FILE, NEW_FILE, finish, json_option, progress_bar, report_option
-from commands.memory import keep_memory
+from commands.lean import keep_memory, leave_pandas_out
 from schemas.errors import InputError
 
 
@@ -65,34 +66,39 @@ def link_file(
 ) -> None:
     """Links CSV, Parquet or NDJSON files with no workspace."""
     keep_memory()
-    from dataclasses import asdict
+    if report is None:
+        leave_pandas_out()
+    from service.table_files import reading
 
-    from service.link_file import Columns, Outputs, link_files, plan_files
-    from service.link_file_lines import link_file_lines, plan_lines
-    from service.model_files import load_model
+    columns = _field_map(maps), identifiers, exact, id_column, source_column
+    with reading(inputs) as read:
+        # What computes is brought in while the files are read.
+        from service.link_file import Columns, Outputs, link_files, plan_files
+        from service.link_file_lines import link_file_lines, plan_lines
+        from service.model_files import load_model
 
-    columns = Columns(_field_map(maps), identifiers, exact, id_column, source_column)
-    model = load_model(model_file) if model_file else None
-    prior = load_model(prior_file) if prior_file else None
-    if plan_only:
-        rules = plan_files(inputs, columns, model or prior)
-        finish([asdict(rule) for rule in rules], plan_lines(rules), as_json)
-        return
-    if out is None:
-        raise InputError("--out FILE: where shall the persons be written?")
-    with progress_bar("linking") as bar:
-        found = link_files(
-            inputs,
-            Outputs(out, pairs, report, save_model),
-            columns,
-            model=model,
-            prior=prior,
-            join_bits=join_bits,
-            labels=labels,
-            threads=threads,
-            progress=lambda stage, done, total: bar(stage, done, total=total),
-            page=_link_page if report else None,
-        )
+        model = load_model(model_file) if model_file else None
+        prior = load_model(prior_file) if prior_file else None
+        if plan_only:
+            rules = plan_files(inputs, Columns(*columns), model or prior, read)
+            finish([asdict(rule) for rule in rules], plan_lines(rules), as_json)
+            return
+        if out is None:
+            raise InputError("--out FILE: where shall the persons be written?")
+        with progress_bar("linking") as bar:
+            found = link_files(
+                inputs,
+                Outputs(out, pairs, report, save_model),
+                Columns(*columns),
+                model=model,
+                prior=prior,
+                join_bits=join_bits,
+                labels=labels,
+                threads=threads,
+                progress=lambda stage, done, total: bar(stage, done, total=total),
+                page=_link_page if report else None,
+                read=read,
+            )
     finish(asdict(found), link_file_lines(found, out), as_json)
 
 

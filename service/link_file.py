@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -29,7 +27,14 @@ from linkage.tables import read_columns
 from linkage.texts import as_text, by_value
 from linkage.thresholds import rates
 from schemas.errors import InputError
-from service.table_files import check_outputs, read_table, source_names, write_table, write_text
+from service.table_files import (
+    Read,
+    check_outputs,
+    read_table,
+    source_names,
+    write_table,
+    write_text,
+)
 
 
 @dataclass(frozen=True)
@@ -89,21 +94,21 @@ def link_files(
     threads: int | None = None,
     progress: Progress | None = None,
     page: Callable[[Linked], str] | None = None,
+    read: Read = read_table,
 ) -> LinkFileReport:
     """Links the files and writes `record_id, source, person_id`; see the module's rules.
 
     Args:
         page: makes the HTML report; needed where `outputs` wants one.
+        read: gives an input's table, where reading has begun already.
 
     Raises: InputError (a file or column), NotUsable (nothing to link on).
     """
-    # PyArrow brings in pandas when it first makes an array: meanwhile the file is read.
-    Thread(target=import_module, args=("pandas",), daemon=True).start()
     tables = [outputs.out, *filter(None, [outputs.pairs])]
-    read = [*inputs, *filter(None, [labels])]
-    check_outputs(tables, read, others=[*filter(None, [outputs.report, outputs.model])])
+    held = [*inputs, *filter(None, [labels])]
+    check_outputs(tables, held, others=[*filter(None, [outputs.report, outputs.model])])
     linked = link(
-        read_files(inputs, columns.source_column),
+        read_files(inputs, columns.source_column, read),
         model,
         prior=prior,
         mapping=columns.mapping,
@@ -125,10 +130,12 @@ def link_files(
     return _report(linked)
 
 
-def plan_files(inputs: Sequence[Path], columns: Columns, model: Model | None) -> list[RuleCost]:
+def plan_files(
+    inputs: Sequence[Path], columns: Columns, model: Model | None, read: Read = read_table
+) -> list[RuleCost]:
     """What blocking would cost, rule by rule, before anything is compared."""
     reading = read_columns(
-        read_files(inputs, columns.source_column),
+        read_files(inputs, columns.source_column, read),
         mapping=columns.mapping,
         identifiers=columns.identifiers,
         exact=columns.exact,
@@ -138,12 +145,14 @@ def plan_files(inputs: Sequence[Path], columns: Columns, model: Model | None) ->
     return costs(features, model.rules if model else default_rules(features))
 
 
-def read_files(inputs: Sequence[Path], source_column: str | None = None) -> pa.Table:
+def read_files(
+    inputs: Sequence[Path], source_column: str | None = None, read: Read = read_table
+) -> pa.Table:
     """All files as one table that says which source each row is of. Raises: InputError."""
     tables: list[pa.Table] = []
     columns: dict[str, None] = {}
     for name, path in zip(source_names(inputs), inputs, strict=True):
-        table = read_table(path)
+        table = read(path)
         columns |= dict.fromkeys(table.column_names)
         if source_column and source_column in table.column_names:
             source = by_value(table[source_column].combine_chunks(), as_text)

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ import pyarrow.parquet as pq
 from schemas.errors import InputError
 
 OUTPUTS = (".csv", ".parquet")
+Read = Callable[[Path], pa.Table]
+"""Reads a file. Raises: InputError."""
 
 
 def read_table(path: Path) -> pa.Table:
@@ -41,6 +45,14 @@ def read_table(path: Path) -> pa.Table:
         raise InputError(f"{path}: no such file") from None
     except (ValueError, OSError, pa.ArrowException, msgspec.MsgspecError) as error:
         raise InputError(f"{path}: cannot be read as {kind}: {_fault(path, kind, error)}") from None
+
+
+@contextmanager
+def reading(paths: Sequence[Path]) -> Iterator[Read]:
+    """Begins to read the files, one after the other, and gives what hands each of them out."""
+    with ThreadPoolExecutor(1) as pool:
+        begun = {path: pool.submit(read_table, path) for path in paths}
+        yield lambda path: begun.pop(path).result() if path in begun else read_table(path)
 
 
 def _fault(path: Path, kind: str, error: Exception) -> str:
@@ -121,7 +133,7 @@ def _text(value: Any) -> str | None:
     return msgspec.json.encode(value).decode()
 
 
-_READERS: Mapping[str, Callable[[Path], pa.Table]] = {
+_READERS: Mapping[str, Read] = {
     ".csv": _read_csv,
     ".txt": _read_csv,
     ".tsv": lambda path: _read_csv(path, "\t"),
