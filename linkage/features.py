@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 
 from linkage import standardise as std
 from linkage.columns import Codes, Column, Features, Values, Versions, by_code, encode
+from linkage.founders import founder_order
 from linkage.model import ColumnSpec
 from linkage.telephones import telephone
 from schemas.errors import InvalidValue
@@ -142,7 +143,7 @@ def in_founder_order(table: pa.Table) -> tuple[npt.NDArray[np.int64], pa.Table]:
     ascending = pc.all(pc.less_equal(founders[:-1], founders[1:])).as_py() is not False
     if ascending:
         return np.arange(len(table)), table.combine_chunks()
-    row = pc.sort_indices(founders).to_numpy().astype(np.int64)
+    row = founder_order(founders)
     return row, table.take(pa.array(row)).combine_chunks()
 
 

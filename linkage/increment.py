@@ -21,10 +21,10 @@ Rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -33,16 +33,29 @@ import pyarrow.compute as pc
 
 from linkage.blocking import Blocker, Blocks, RuleReport
 from linkage.cluster import cluster
-from linkage.columns import Features, Versions
+from linkage.columns import Column, Features, Versions
 from linkage.engine import CHUNK, Edges, Progress, compared_blocks, histogram, joining
 from linkage.features import build_features
 from linkage.guards import DECIDED_APART, GUARDS, PairKeys, among, pair_keys
-from linkage.live import Ids, Live, difference, ends_of, guard_codes, guard_numbers
+from linkage.live import (
+    Ids,
+    Live,
+    Marks,
+    difference,
+    ends_of,
+    found_at,
+    guard_codes,
+    guard_numbers,
+    spliced,
+)
 from linkage.model import Model
-from linkage.score import Bits, Scored, Scorer
+from linkage.part_scorers import Scorers
+from linkage.score import Bits
 from linkage.state import EDGES, RECORDS, TASKS, Decided, LinkState
-from linkage.views import Bools, Rows
+from linkage.views import Bools
 
+CONTESTED = "contested"
+"""The reason of a task about a pair that nothing forbids and that still ended apart."""
 _APART = 1 + [guard.code for guard in GUARDS].index(DECIDED_APART)
 
 
@@ -87,19 +100,23 @@ def link_increment(
         past: the same columns of the versions in `state` that are changed or withdrawn now.
         state: of the last link under this model and these settings; None links from nothing.
         decided, before: declarations as they stand, and as they stood at the last link.
-        progress: told when each of the stages features, blocks, compare, decide is done, and of
-            pairs within compare.
+        progress: told when each of the stages features, blocks, compare, decide, state is done,
+            and of pairs within compare.
 
     Raises: ValueError where `past` is not of the records that are changed or withdrawn.
     """
-    live, table = Live.of(now, state)
-    features, versions = _features(
-        live, table, past, keeps_apart=keeps_apart, accept=accept_test_numbers, model=model
+    live, position = Live.of(now, state)
+    read = partial(
+        build_features,
+        keeps_apart=keeps_apart,
+        accept_test_numbers=accept_test_numbers,
+        extra=model.columns,
     )
+    features, versions = _features(live, now, position, past, read)
     _tell(progress, "features", len(live))
     blockers, dirty, crossed = _blockers(live, features, versions, model, threads)
     _tell(progress, "blocks", len(live))
-    scorers = _Scorers(features, model, live.rows_of(decided.apart))
+    scorers = Scorers(features, model, live.rows_of(decided.apart))
     floor = min(review_bits, join_bits)
     found, rules = compared_blocks(
         scorers.of(_rows_compared(blockers, len(live), whole=versions is None)),
@@ -109,28 +126,23 @@ def link_increment(
         chunk=chunk,
         progress=progress,
     )
-    step = _Step(live, dirty, join_bits, decided, before, scorers)
-    edges, region = step.edges(found, state)
-    label, tasks, counted = step.decide(edges, region, state)
+    step = _Step(live, dirty, join_bits, decided, before, scorers, state)
+    new = step.placed(found)
+    region, label = step.region(new)
+    close = step.close(new, region)
+    tasks, counted = step.decide(close, region, label)
     _tell(progress, "decide", len(live))
+    left = step.left_behind(close, region, label, tasks)
     counts = {"dirty": int(dirty.sum()), "crossed": crossed, "region": int(region.sum())}
-    return Linked(
-        _left_behind(live, edges, label, tasks),
+    linked = Linked(
+        left,
         rules,
         sum(rule.credited for rule in rules),
-        histogram(edges.bits),
+        histogram(left.edges["bits"].to_numpy()),
         {**counts, **counted},
     )
-
-
-def _left_behind(live: Live, edges: Edges, label: Ids, tasks: pa.Table) -> LinkState:
-    """What the next link goes on from."""
-    ends = live.ids[edges.left], live.ids[edges.right]
-    return LinkState(
-        pa.Table.from_arrays([live.ids, live.version, label], schema=RECORDS),
-        pa.Table.from_arrays([*ends, edges.bits, guard_codes(edges.guard)], schema=EDGES),
-        tasks,
-    )
+    _tell(progress, "state", len(live))
+    return linked
 
 
 def _rows_compared(blockers: list[Blocker], n: int, *, whole: bool) -> npt.NDArray[np.int64]:
@@ -147,46 +159,46 @@ def _tell(progress: Progress | None, stage: str, done: int) -> None:
 
 
 def _features(
-    live: Live,
-    table: pa.Table,
-    past: pa.Table,
-    *,
-    keeps_apart: Collection[str],
-    accept: bool,
-    model: Model,
+    live: Live, now: pa.Table, position: Ids, past: pa.Table, read: Callable[..., Features]
 ) -> tuple[Features, Versions | None]:
     """Features of the live records, in the order of rows, and after them of former versions; and
-    which rows stand for what. Where nothing went before, all rows are live."""
-    n = len(live)
+    which rows stand for what. Where nothing went before, all rows are live.
+
+    Args:
+        position: where in `now` each row stands.
+        read: `build_features` as it is asked for here, of a table and versions.
+    """
     changed = live.ids[live.fresh & (live.known >= 0)]
     former = np.sort(np.concatenate([changed, live.withdrawn]))
     if not np.array_equal(np.sort(past["record_id"].to_numpy()), former):
         raise ValueError("past: expected one row of each record that is changed or withdrawn")
-    versions = None
-    if len(former) or (live.known >= 0).any():
-        unchanged = ~live.fresh[live.place]
-        versions = Versions(
-            np.concatenate([np.ones(n, bool), np.zeros(len(past), bool)]),
-            np.concatenate([unchanged, np.ones(len(past), bool)]),
-        )
-        both = pa.concat_tables([table, past.select(table.column_names)])
-        table = both.combine_chunks()
-    features = build_features(
-        table,
-        keeps_apart=keeps_apart,
-        accept_test_numbers=accept,
-        extra=model.columns,
-        versions=versions,
+    fresh = np.empty(len(live), bool)
+    fresh[position] = live.fresh[live.place]
+    current = np.arange(len(now) + len(past)) < len(now)
+    versions = Versions(current, np.append(~fresh, np.ones(len(past), bool)))
+    both = pa.concat_tables([now, past.select(now.column_names)]) if len(past) else now
+    # Codes are put in the order of rows, and not the values that they stand for.
+    features = read(both.combine_chunks(), versions=versions)
+    twice = features.row[len(both) :]
+    versions.before[twice] = False
+    as_it_was = np.arange(len(both), len(features))
+    order = np.concatenate([position, np.arange(len(now), len(features))])
+    whole = Versions(
+        np.append(versions.now, np.zeros(len(as_it_was), bool))[order],
+        np.append(versions.before, np.ones(len(as_it_was), bool))[order],
     )
-    twice = features.row[len(table) :] if versions else np.zeros(0, np.int64)
-    if versions is None or not len(twice):
-        return features, versions
-    before = versions.before.copy()
-    before[twice] = False
-    return features, Versions(
-        np.concatenate([versions.now, np.zeros(len(twice), bool)]),
-        np.concatenate([before, np.ones(len(twice), bool)]),
-    )
+    return _in_order(features, order), whole if whole.before.any() else None
+
+
+def _in_order(features: Features, order: Ids) -> Features:
+    """The rows in another order, of the same values."""
+    if np.array_equal(order, np.arange(len(order))):
+        return features
+    columns = {
+        name: Column(column.codes.take(order, axis=1), column.values)
+        for name, column in features.columns.items()
+    }
+    return Features(features.row[order], columns, features.apart[order], features.verified[order])
 
 
 def _blockers(
@@ -218,60 +230,6 @@ def _blockers(
 
 
 @dataclass(frozen=True)
-class _Scorers:
-    """Scorers of some of the features' rows each; `apart` are pairs of rows decided to be two."""
-
-    features: Features
-    model: Model
-    apart: PairKeys
-
-    def of(self, rows: npt.NDArray[np.integer]) -> _Part:
-        """A scorer of these rows (ascending)."""
-        number = np.full(len(self.features), -1, np.int32)
-        number[rows] = np.arange(len(rows), dtype=np.int32)
-        if len(rows) == len(self.features):
-            return _Part(number, self.whole)
-        features = self.features.only(rows)
-        return _Part(number, Scorer(features, self.model, _renumbered(self.apart, number)))
-
-    @cached_property
-    def whole(self) -> Scorer:
-        """The scorer of all rows."""
-        return Scorer(self.features, self.model, self.apart)
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A scorer that is asked by the features' rows, and holds some of them only.
-
-    Attributes:
-        number: the row in `inner` of each row, -1 for those not held.
-    """
-
-    number: Rows
-    inner: Scorer
-
-    def score(self, left: Rows, right: Rows, floor: float = -np.inf) -> Scored:
-        """See `Scorer.score`."""
-        return self.inner.score(self.number.take(left), self.number.take(right), floor)
-
-    def within(self, edges: Edges) -> Edges:
-        """Edges between rows held, in inner rows."""
-        return Edges(self.number[edges.left], self.number[edges.right], edges.bits, edges.guard)
-
-    def pairs(self, keys: PairKeys) -> PairKeys:
-        """Those of the pairs whose rows are held, as pairs of inner rows."""
-        return _renumbered(keys, self.number)
-
-
-def _renumbered(keys: PairKeys, number: Rows) -> PairKeys:
-    """Pairs in other numbers, ascending; those without one are left out."""
-    one, two = (number[ends] for ends in ends_of(keys))
-    held = (one >= 0) & (two >= 0)
-    return np.sort(pair_keys(one[held], two[held]))
-
-
-@dataclass(frozen=True)
 class _Step:
     """From what was compared to what is decided. Edges are in places, by (left, right)."""
 
@@ -280,47 +238,104 @@ class _Step:
     join_bits: float
     decided: Decided
     before: Decided
-    scorers: _Scorers
+    scorers: Scorers
+    state: LinkState | None
 
-    def edges(self, found: Edges, state: LinkState | None) -> tuple[Edges, Bools]:
-        """All edges as they stand now, and which places are in the region.
+    def placed(self, found: Edges) -> Edges:
+        """Edges of rows, as edges of places."""
+        one, two = self.live.place[found.left], self.live.place[found.right]
+        left, right = np.minimum(one, two), np.maximum(one, two)
+        order = np.argsort(pair_keys(left, right))
+        return Edges(left[order], right[order], found.bits[order], found.guard[order])
+
+    def region(self, new: Edges) -> tuple[Bools, Ids]:
+        """Which places are in the region, and each place's label as it was (a new one's: itself).
+
+        Joins that stay lead through whole clusters, and from one to another where a task says so:
+        only these, and what is new, need be followed.
 
         Args:
-            found: pairs with a dirty record, in rows.
+            new: pairs with a dirty record.
         """
+        live = self.live
+        if self.state is None:
+            return np.ones(len(live), bool), live.ids.copy()
+        records, tasks = self.state.records, self.state.tasks
+        held, former = records["record_id"].to_numpy(), records["label"].to_numpy()
+        label = live.ids.copy()
+        known = np.flatnonzero(live.known >= 0)
+        label[known] = former[live.known[known]]
         seed = self.dirty.copy()
-        new = _sorted(self.live.place[found.left], self.live.place[found.right], found)
-        if state is None:
-            return new, np.ones(len(seed), bool)
-        kept = self._kept(state, seed)
         self._seed_declared(seed)
+        marks = Marks(live.ids, held)
+        marks.set(label[seed])
+        marks.set(former[found_at(live.withdrawn, held)])
+        contested = tasks.filter(pc.equal(tasks["reason"], CONTESTED))
+        leads = (new.bits >= self.join_bits) & (new.guard == 0)
+        declared = ends_of(self._declared())
+        one, two = (
+            np.concatenate(
+                [former[found_at(contested[side].to_numpy(), held)], label[ends], label[of]]
+            )
+            for side, ends, of in zip(
+                ("left", "right"), (new.left[leads], new.right[leads]), declared, strict=True
+            )
+        )
+        marks.spread(one, two)
+        return marks.of(label), label
+
+    def close(self, new: Edges, region: Bools) -> Edges:
+        """The edges that touch the region, as they stand now."""
+        if self.state is None:
+            return new
+        table = self.state.edges
+        near = np.flatnonzero(self._touched(table, region))
+        left, right = (self.live.find(table[side].to_numpy()[near]) for side in ("left", "right"))
+        stays = np.append(~self.dirty, False)  # -1, not live, is the last
+        at = stays[left] & stays[right]
+        held = table.take(pa.array(near[at]))
+        kept = Edges(
+            left[at].astype(np.int32),
+            right[at].astype(np.int32),
+            held["bits"].to_numpy(),
+            guard_numbers(held["guard"]),
+        )
+        self._guard_anew(kept)
+        return _merged(kept, new)
+
+    def left_behind(self, close: Edges, region: Bools, label: Ids, tasks: pa.Table) -> LinkState:
+        """What the next link goes on from: beyond the region, what this one went on from.
+
+        Args:
+            close, tasks: those that touch the region.
+        """
+        ends = self.live.ids[close.left], self.live.ids[close.right]
+        columns = [*ends, close.bits, guard_codes(close.guard)]
+        edges = pa.Table.from_arrays(columns, schema=EDGES)
+        if self.state is not None:
+            edges, tasks = (
+                spliced(table, np.flatnonzero(self._touched(table, region)), came)
+                for table, came in ((self.state.edges, edges), (self.state.tasks, tasks))
+            )
+        records = [self.live.ids, self.live.version, label]
+        return LinkState(pa.Table.from_arrays(records, schema=RECORDS), edges, tasks)
+
+    def _touched(self, pairs: pa.Table, region: Bools) -> Bools:
+        """Which pairs of the state's records have an end in the region, or one that is live no
+        more."""
+        marks = Marks(self.live.ids, self.live.withdrawn)
+        marks.set(self.live.ids[region])
+        marks.set(self.live.withdrawn)
+        return marks.of(pairs["left"].to_numpy()) | marks.of(pairs["right"].to_numpy())
+
+    def _guard_anew(self, kept: Edges) -> None:
+        """Puts right the guards of pairs that were decided apart, or are so no more."""
         changed = self.live.pairs_of(difference(self.decided.apart, self.before.apart))
         again = np.flatnonzero(among(pair_keys(kept.left, kept.right), changed))
         if len(again):
             one, two = self.live.row[kept.left[again]], self.live.row[kept.right[again]]
             scorer = self.scorers.of(np.unique(np.concatenate([one, two])))
             kept.guard[again] = scorer.score(np.minimum(one, two), np.maximum(one, two)).guard
-        edges = _merged(kept, new)
-        leads = (edges.bits >= self.join_bits) & (edges.guard == 0)
-        one, two = ends_of(self._declared())
-        _spread(
-            seed,
-            np.concatenate([edges.left[leads], one]),
-            np.concatenate([edges.right[leads], two]),
-        )
-        return edges, seed
-
-    def _kept(self, state: LinkState, seed: Bools) -> Edges:
-        """The state's edges between live records that are not dirty; `seed` gets the ends of joins
-        that are not among them."""
-        left, right = self.live.places_of(state.edges)
-        bits, guard = state.edges["bits"].to_numpy(), guard_numbers(state.edges["guard"])
-        gone = np.append(self.dirty, True)  # -1, not live, is the last
-        stays = ~(gone[left] | gone[right])
-        lost = ~stays & (bits >= self.join_bits) & (guard == 0)
-        _mark(seed, left[lost], right[lost])
-        at = np.flatnonzero(stays)
-        return Edges(left[at].astype(np.int32), right[at].astype(np.int32), bits[at], guard[at])
 
     def _seed_declared(self, seed: Bools) -> None:
         """Marks ends of declarations that came or went, or of which one record is live no more."""
@@ -337,19 +352,19 @@ class _Step:
         pairs = (self.live.pairs_of(t) for t in (self.decided.merged, self.decided.same))
         return np.unique(np.concatenate(list(pairs)))
 
-    def decide(
-        self, edges: Edges, region: Bools, state: LinkState | None
-    ) -> tuple[Ids, pa.Table, dict[str, int]]:
-        """Each place's label (a record id), all tasks, and counts of the region's clustering."""
+    def decide(self, close: Edges, region: Bools, label: Ids) -> tuple[pa.Table, dict[str, int]]:
+        """The tasks that touch the region, and counts of its clustering; `label` is brought up to
+        date there.
+
+        Args:
+            close: the edges that touch the region.
+        """
         live = self.live
-        rows = np.flatnonzero(region[live.place]).astype(np.int32)
+        inside = region[close.left] & region[close.right]
+        one, two = live.row[close.left], live.row[close.right]
+        close = Edges(np.minimum(one, two), np.maximum(one, two), close.bits, close.guard)
+        rows = np.sort(live.row[region])
         scorer = self.scorers.of(rows)
-        near = np.flatnonzero(region[edges.left] | region[edges.right])
-        one, two = live.row[edges.left[near]], live.row[edges.right[near]]
-        close = Edges(
-            np.minimum(one, two), np.maximum(one, two), edges.bits[near], edges.guard[near]
-        )
-        inside = region[edges.left[near]] & region[edges.right[near]]
         linked = joining(
             scorer.inner, scorer.within(close.taken(inside)), self.join_bits,
             merged=scorer.pairs(live.rows_of(self.decided.merged)),
@@ -358,42 +373,31 @@ class _Step:
         clusters = cluster(
             len(rows), linked.left, linked.right, linked.bits, linked.guard, scorer.inner
         )
-        label = np.empty(len(live), np.int64)
-        if state is not None:
-            stays = np.flatnonzero(~region)
-            label[stays] = state.records["label"].to_numpy()[live.known[stays]]
         label[live.place[rows]] = live.ids[live.place[rows[clusters.label]]]
         left, right = rows[linked.left], rows[linked.right]
         linked = Edges(left, right, linked.bits, linked.guard)
         # What would join across the region's border is forbidden: nothing else was left outside.
         border = close.taken(~inside & (close.bits >= self.join_bits))
-        tasks = self._tasks(close, linked.joined(border), label, region, state)
-        return label, tasks, {
-            "components_over_two": clusters.components, "contested": clusters.disputed
-        }  # fmt: skip
+        tasks = self._tasks(close, linked.joined(border), label)
+        return tasks, {"components_over_two": clusters.components, "contested": clusters.disputed}
 
-    def _tasks(
-        self, close: Edges, linked: Edges, label: Ids, region: Bools, state: LinkState | None
-    ) -> pa.Table:
-        """Tasks beyond the region as they were, and those of its edges (`close`, `linked`; rows):
-        joins and declared pairs that ended apart, and pairs of the review band that did."""
-        person = label[self.live.place]
-        apart = person[linked.left] != person[linked.right]
+    def _tasks(self, close: Edges, linked: Edges, label: Ids) -> pa.Table:
+        """Tasks of the region's edges (`close`, `linked`; rows), by (left, right): joins and
+        declared pairs that ended apart, and pairs of the review band that did."""
+
+        def parted(edges: Edges) -> Bools:
+            one, two = (label[self.live.place[side]] for side in (edges.left, edges.right))
+            return np.asarray(one != two)
+
         settled = (linked.guard == _APART) & np.isfinite(linked.bits)
-        refused = linked.taken(apart & ~settled)
+        refused = linked.taken(parted(linked) & ~settled)
         asked = np.unique(pair_keys(refused.left, refused.right))
-        apart = person[close.left] != person[close.right]
-        apart &= (close.bits < self.join_bits) & (close.guard == 0)
-        band = close.taken(apart & ~among(pair_keys(close.left, close.right), asked))
+        band = close.taken((close.bits < self.join_bits) & (close.guard == 0))
+        band = band.taken(parted(band) & ~among(pair_keys(band.left, band.right), asked))
         parts = [
-            self._task_table(refused, pc.fill_null(guard_codes(refused.guard), "contested")),
+            self._task_table(refused, pc.fill_null(guard_codes(refused.guard), CONTESTED)),
             self._task_table(band, pa.array(["review band"] * len(band.left), pa.string())),
         ]
-        if state is not None:
-            live_or_not = np.append(region, True)  # -1, not live, is the last
-            left, right = self.live.places_of(state.tasks)
-            stays = ~(live_or_not[left] | live_or_not[right])
-            parts.append(state.tasks.filter(pa.array(stays)))
         order = [("left", "ascending"), ("right", "ascending")]
         return pa.concat_tables(parts).sort_by(order).combine_chunks()
 
@@ -407,22 +411,6 @@ def _mark(seed: Bools, *places: Ids) -> None:
     """Sets the flags of live places."""
     for some in places:
         seed[some[some >= 0]] = True
-
-
-def _spread(seed: Bools, left: Rows, right: Rows) -> None:
-    """Sets the flags of all places that edges lead to from those set."""
-    while True:
-        met = np.flatnonzero(seed[left] != seed[right])
-        if not len(met):
-            return
-        seed[left[met]] = seed[right[met]] = True
-
-
-def _sorted(one: Rows, two: Rows, edges: Edges) -> Edges:
-    """Edges with these ends in the place of their own, by (left, right)."""
-    left, right = np.minimum(one, two), np.maximum(one, two)
-    order = np.argsort(pair_keys(left, right))
-    return Edges(left[order], right[order], edges.bits[order], edges.guard[order])
 
 
 def _merged(kept: Edges, new: Edges) -> Edges:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betaincinv
 
 Labels = npt.NDArray[np.int64]
 
@@ -51,6 +50,8 @@ def harmonic(a: float, b: float) -> float:
 
 def upper_bound(events: int, trials: int, confidence: float = 0.95) -> float:
     """Exact one-sided upper bound of a binomial proportion. Requires: 0 <= events <= trials."""
+    from scipy.special import betaincinv  # noqa: PLC0415 - slow; only where it is wanted
+
     if events >= trials:
         return 1.0
     return float(betaincinv(events + 1, trials - events, confidence))
@@ -59,6 +60,8 @@ def upper_bound(events: int, trials: int, confidence: float = 0.95) -> float:
 def interval(events: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
     """Exact two-sided interval of a binomial proportion (Clopper and Pearson 1934); (0, 1) where
     nothing was tried. Expected counts need not be whole. Requires: 0 <= events <= trials."""
+    from scipy.special import betaincinv  # noqa: PLC0415 - as above
+
     tail = (1.0 - confidence) / 2
     missing = max(trials - events, 0.0)
     low = float(betaincinv(events, missing + 1, tail)) if events > 0 else 0.0

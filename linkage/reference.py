@@ -315,9 +315,12 @@ def _nothing_but_forename(p: Guarded) -> bool:
 
 
 def _generation_apart(p: Guarded) -> bool:
-    slip = p.at("birth_date", "one slip", "day and month swapped", "partly known")
     years = p.years("birth_date")
-    return len(years) == 2 and abs(years[0] - years[1]) >= 12 and not slip
+    if len(years) < 2 or abs(years[0] - years[1]) < 12:
+        return False
+    if p.at("birth_date", "one slip"):
+        return not any(p.at(name, "same") for name in ("nhs_number", "identifier", "email"))
+    return not p.at("birth_date", "day and month swapped", "partly known")
 
 
 def _born_after(child: Record, dead: Record) -> bool:
