@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from linkage.blocking import ALL, Blocker
+from linkage.blocking import ALL, Proposals
 from linkage.columns import Features
 from linkage.engine import MustLinks, Partition, Progress, block, link_features
 from linkage.features import build_features
@@ -165,13 +165,13 @@ def link(
     features = _features(reading, model or prior or uk_person(), keeps_apart)
     trained = None
     if model is None:
-        trained, blockers = _learnt(features, reading, prior, labels, dependence, threads)
+        trained, proposals = _learnt(features, reading, prior, labels, dependence, threads)
         model = trained.model
     else:
         _check_fits(model, features)
-        blockers = block(features, model, threads)
+        proposals = block(features, model, threads)
     return _joined(
-        reading, features, model, trained, blockers, join_bits=join_bits,
+        reading, features, model, trained, proposals, join_bits=join_bits,
         must_links=must_links, threads=threads, progress=progress,
     )  # fmt: skip
 
@@ -181,7 +181,7 @@ def _joined(
     features: Features,
     model: Model,
     trained: Trained | None,
-    blockers: list[Blocker],
+    proposals: Proposals,
     *,
     join_bits: float | None,
     must_links: MustLinks | None,
@@ -189,8 +189,8 @@ def _joined(
     progress: Progress | None,
 ) -> Linked:
     """The persons under a model, at the threshold asked for or else the recommended one."""
-    sample = draw(Scorer(features, model), blockers, threads=threads)
-    found = _rates(sample, blockers)
+    sample = draw(Scorer(features, model), proposals, threads=threads)
+    found = _rates(sample, proposals)
     recommended, review = recommend(found)
     if join_bits is None:
         join_bits = recommended if model.join_bits is None else model.join_bits
@@ -198,7 +198,7 @@ def _joined(
         model = msgspec.structs.replace(model, join_bits=join_bits)
     partition = link_features(
         features, model, join_bits=join_bits, review_bits=min(review, join_bits),
-        must_links=must_links, threads=threads, progress=progress, blockers=blockers,
+        must_links=must_links, threads=threads, progress=progress, proposals=proposals,
     )  # fmt: skip
     return Linked(
         records=_records(reading, features, partition),
@@ -221,16 +221,16 @@ def _learnt(
     labels: Any | None,
     dependence: bool,
     threads: int | None,
-) -> tuple[Trained, list[Blocker]]:
-    """A model of the table's own, and the blocks of its rules. Raises: InputError (labels)."""
+) -> tuple[Trained, Proposals]:
+    """A model of the table's own, and what its rules propose. Raises: InputError (labels)."""
     start = prior_for(features, prior or uk_person(), reading.extra, own_rules=prior is None)
-    blockers = block(features, start, threads)
+    proposals = block(features, start, threads)
     judged = _labels(labels, reading, features) if labels is not None else None
     trained = train(
         features, start, labels=judged, dependence=dependence, threads=threads,
-        blockers=blockers, count_relatives=prior is None,
+        proposals=proposals, count_relatives=prior is None,
     )  # fmt: skip
-    return trained, blockers
+    return trained, proposals
 
 
 def _features(reading: Reading, model: Model, keeps_apart: Sequence[str]) -> Features:
@@ -245,9 +245,9 @@ def _features(reading: Reading, model: Model, keeps_apart: Sequence[str]) -> Fea
     )
 
 
-def _rates(sample: Sample, blockers: Sequence[Blocker]) -> Rates:
+def _rates(sample: Sample, proposals: Proposals) -> Rates:
     """Estimated rates; where every pair was proposed, blocking missed none."""
-    whole = any(b.rule.keys == (ALL,) and not b.cut_blocks for b in blockers)
+    whole = any(b.rule.keys == (ALL,) and not b.cut_blocks for b in proposals.blockers)
     return rates(sample, found=1.0 if whole else FOUND)
 
 

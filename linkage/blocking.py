@@ -349,10 +349,14 @@ _FEW = 0.3
 
 
 class Proposals:
-    """What the rules propose together: each pair is credited to the first that proposes it."""
+    """What the rules propose together: each pair is credited to the first that proposes it.
+
+    Attributes:
+        blockers: of each rule.
+    """
 
     def __init__(self, blockers: Sequence[Blocker]) -> None:
-        self.blockers = blockers
+        self.blockers = list(blockers)
         live = [blocker for blocker in blockers if blocker.proposed]
         self._slots = [len(b.groups) if b.proposed else 0 for b in blockers]
         self._ends = np.cumsum(self._slots).tolist()
@@ -367,6 +371,10 @@ class Proposals:
             self._number = np.cumsum(held) - 1
             groups = [slot[rows] for slot in groups]
         self._groups = Rowwise(groups)
+
+    def let_go(self) -> None:
+        """Frees what it holds: it proposes nothing any more."""
+        self.blockers, self._groups = [], Rowwise([])
 
     def new(self, rule: int, left: Rows, right: Rows) -> npt.NDArray[np.bool_]:
         """Whether no rule before this one proposes the pairs. Each row stands in some block."""

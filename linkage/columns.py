@@ -262,9 +262,12 @@ class Rowwise:
 
     def __init__(self, columns: Sequence[Codes]) -> None:
         """columns: (n,) each."""
-        self._rows = np.empty((len(columns[0]) if columns else 0, len(columns)), np.int32)
-        for number, column in enumerate(columns):
-            self._rows[:, number] = column
+        n = len(columns[0]) if columns else 0
+        self._rows = np.empty((n, len(columns)), np.int32)
+        for start in range(0, n, self._STEP):
+            some = slice(start, start + self._STEP)
+            for number, column in enumerate(columns):
+                self._rows[some, number] = column[some]
 
     def take(self, places: npt.NDArray[np.intp]) -> Codes:
         """(columns, places) codes of the records at some places."""

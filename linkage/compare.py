@@ -78,7 +78,7 @@ class Comparer:
         )
 
     def prepare(self, threads: int | None = None) -> None:
-        """Makes the parts of values that the tests read, side by side, before many ask at once."""
+        """Makes what all comparisons read, side by side, before many ask for it at once."""
         jobs = {
             (id(values), part): (values, part)
             for field, steps in zip(self.fields, self._steps, strict=True)
@@ -88,9 +88,11 @@ class Comparer:
             for part in parts_read(level for _, level in levels)
         }
         with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+            rows = pool.submit(self.features.rowwise, self._columns)
             # The longest columns take longest: they come first.
             longest = sorted(jobs.values(), key=lambda job: -len(job[0]))
             list(pool.map(lambda job: job[0].part(job[1]), longest))
+            rows.result()
 
     def cheap(self, left: Rows, right: Rows) -> Levels:
         """(fields, pairs) levels; OPEN (one more than the last) where a costly test is due."""

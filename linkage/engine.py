@@ -150,20 +150,20 @@ def link_features(
     threads: int | None = None,
     chunk: int = CHUNK,
     progress: Progress | None = None,
-    blockers: list[Blocker] | None = None,
+    proposals: Proposals | None = None,
 ) -> Partition:
     """As `link`, of records whose features are at hand.
 
     Args:
-        blockers: the model's rules over these features, where they are at hand; they are let go
-            when their pairs are compared.
+        proposals: of the model's rules over these features, where they are at hand; they are let
+            go when their pairs are compared.
     """
     scorer = Scorer(features, model)
     scorer.comparer.prepare(threads)
-    blockers = block(features, model, threads) if blockers is None else blockers
+    proposals = block(features, model, threads) if proposals is None else proposals
     floor = min(review_bits, join_bits)
     edges, rules = compared_blocks(
-        scorer, blockers, floor, threads=threads, chunk=chunk, progress=progress
+        scorer, proposals, floor, threads=threads, chunk=chunk, progress=progress
     )
     linked = joining(scorer, edges, join_bits, merged=_declared(features, must_links))
     clusters = cluster(len(features), linked.left, linked.right, linked.bits, linked.guard, scorer)
@@ -186,7 +186,7 @@ class PairScorer(Protocol):
 
 def compared_blocks(
     scorer: PairScorer,
-    blockers: list[Blocker],
+    proposals: Proposals,
     floor: float,
     *,
     threads: int | None = None,
@@ -194,12 +194,13 @@ def compared_blocks(
     progress: Progress | None = None,
 ) -> tuple[Edges, tuple[RuleReport, ...]]:
     """All pairs of the blocks that reach the floor (bits), sorted, and what each rule did. The
-    blockers are let go."""
+    proposals are let go."""
+    blockers = proposals.blockers
     credited = np.zeros(len(blockers), np.int64)
     kept: list[Edges] = []
     total = sum(b.proposed for b in blockers)
     done = 0
-    for piece, compared, edges in _scored(scorer, blockers, floor, threads, chunk):
+    for piece, compared, edges in _scored(scorer, proposals, floor, threads, chunk):
         credited[piece.rule] += compared
         done += piece.pairs
         kept.append(edges)
@@ -209,7 +210,7 @@ def compared_blocks(
         RuleReport(b.rule.name, b.proposed, int(credited[i]), b.cut_blocks, b.cut_pairs)
         for i, b in enumerate(blockers)
     )
-    blockers.clear()
+    proposals.let_go()
     return _gathered(kept), reports
 
 
@@ -220,14 +221,14 @@ def histogram(bits: Bits) -> tuple[Bits, npt.NDArray[np.int64]]:
     return _BINS, np.bincount(place, minlength=len(_BINS) + 1)
 
 
-def block(features: Features, model: Model, threads: int | None = None) -> list[Blocker]:
-    """The blocks of every rule of the model."""
+def block(features: Features, model: Model, threads: int | None = None) -> Proposals:
+    """What the rules of the model propose."""
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        return list(pool.map(lambda rule: Blocker(features, rule), model.rules))
+        return Proposals(list(pool.map(lambda rule: Blocker(features, rule), model.rules)))
 
 
 def _scored(
-    scorer: PairScorer, blockers: list[Blocker], floor: float, threads: int | None, chunk: int
+    scorer: PairScorer, proposals: Proposals, floor: float, threads: int | None, chunk: int
 ) -> Iterator[tuple[Piece, int, Edges]]:
     """Pieces of pairs, scored on several threads: how many were compared, what reached the floor.
 
@@ -240,11 +241,10 @@ def _scored(
         left_kept, right_kept = left.take(scored.keep), right.take(scored.keep)
         return piece, len(left), Edges(left_kept, right_kept, scored.bits, scored.guard)
 
-    proposals = Proposals(blockers)
     workers = threads or os.cpu_count() or 1
     waiting: deque[Future[tuple[Piece, int, Edges]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
-        for piece in pieces(blockers, chunk):
+        for piece in pieces(proposals.blockers, chunk):
             waiting.append(pool.submit(work, piece))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()

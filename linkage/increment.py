@@ -31,7 +31,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from linkage.blocking import Blocker, Blocks, RuleReport
+from linkage.blocking import Blocker, Blocks, Proposals, RuleReport
 from linkage.cluster import cluster
 from linkage.columns import Column, Features, Versions
 from linkage.engine import CHUNK, Edges, Progress, compared_blocks, histogram, joining
@@ -120,7 +120,7 @@ def link_increment(
     floor = min(review_bits, join_bits)
     found, rules = compared_blocks(
         scorers.of(_rows_compared(blockers, len(live), whole=versions is None)),
-        blockers,
+        Proposals(blockers),
         floor,
         threads=threads,
         chunk=chunk,

@@ -19,7 +19,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from linkage.blocking import Blocker, Proposals
+from linkage.blocking import Proposals
 from linkage.score import Bits, Scorer, probability
 from linkage.views import Rows
 
@@ -76,16 +76,14 @@ class Rates:
 
 def draw(
     scorer: Scorer,
-    blockers: Sequence[Blocker],
+    proposals: Proposals,
     size: int = PAIRS_PER_RULE,
     threads: int | None = None,
 ) -> Sample:
     """Evenly spaced pairs of each rule that no earlier rule proposes, scored."""
 
-    proposals = Proposals(blockers)
-
     def drawn(index: int) -> tuple[Rows, Rows, Bits, Bits]:
-        blocker = blockers[index]
+        blocker = proposals.blockers[index]
         left, right = blocker.sample(size)
         each = blocker.proposed / max(len(left), 1)
         new = proposals.new(index, left, right)
@@ -94,7 +92,8 @@ def draw(
         return left[new], right[new], bits, np.full(len(bits), each)
 
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        parts = list(pool.map(drawn, [i for i, b in enumerate(blockers) if b.proposed]))
+        live = [i for i, b in enumerate(proposals.blockers) if b.proposed]
+        parts = list(pool.map(drawn, live))
     if not parts:
         none = np.zeros(0, np.int32)
         return Sample(none, none, np.zeros(0), np.zeros(0))

@@ -17,7 +17,7 @@ number of threads.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -87,7 +87,7 @@ def train(
     count_relatives: bool = False,
     seed: int = 0,
     threads: int | None = None,
-    blockers: Sequence[Blocker] | None = None,
+    proposals: Proposals | None = None,
 ) -> Trained:
     """A model of these records, from the prior. Needs no labels; two records are enough to run.
 
@@ -95,12 +95,12 @@ def train(
         dependence: look for fields that move together, and model that.
         count_relatives: estimate how many relatives a record has from the rules' pairs. Only rules
             that propose people of one household can show them; else the prior's number stands.
-        blockers: the prior's rules over these features, where they are at hand.
+        proposals: of the prior's rules over these features, where they are at hand.
     """
     comparer = Comparer(features, prior.fields)
-    if blockers is None:
-        blockers = [Blocker(features, rule) for rule in prior.rules]
-    passes = _passes(comparer, blockers, labels, np.random.default_rng(seed), threads)
+    if proposals is None:
+        proposals = Proposals([Blocker(features, rule) for rule in prior.rules])
+    passes = _passes(comparer, proposals, labels, np.random.default_rng(seed), threads)
     start = {kind: _table(prior, kind) for kind in KINDS}
     pseudo = {kind: start[kind] * PSEUDO_PAIRS[kind] for kind in KINDS}
     found = estimate(passes, start, pseudo)
@@ -129,7 +129,7 @@ def train(
 
 def _passes(
     comparer: Comparer,
-    blockers: Sequence[Blocker],
+    proposals: Proposals,
     labels: Labels | None,
     rng: np.random.Generator,
     threads: int | None,
@@ -137,10 +137,9 @@ def _passes(
     comparer.prepare(threads)
     everything = np.ones(len(comparer.fields), bool)
     random = _random_pairs(len(comparer.features), rng)
-    proposals = Proposals(blockers)
 
     def rule_pass(index: int) -> Pass:
-        blocker = blockers[index]
+        blocker = proposals.blockers[index]
         left, right = blocker.sample(PAIRS_PER_PASS)
         blocked = blocked_columns(blocker.rule)
         use = np.array([f.column not in blocked for f in comparer.fields])
@@ -155,7 +154,8 @@ def _passes(
 
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
         jobs = [pool.submit(random_pass)] if len(random[0]) else []
-        jobs += [pool.submit(rule_pass, i) for i, b in enumerate(blockers) if b.proposed]
+        live = [i for i, b in enumerate(proposals.blockers) if b.proposed]
+        jobs += [pool.submit(rule_pass, i) for i in live]
         if labels is not None:
             for name, allowed, chosen in (
                 ("labelled matches", "m", labels.match),
