@@ -14,6 +14,7 @@ from adapters.feed_bytes import KEPT_RAW_BYTES
 from schemas.columns import (
     Envelope,
     UnitBatch,
+    change_table,
     item_table,
     merge_table,
     record_table,
@@ -22,7 +23,14 @@ from schemas.columns import (
 )
 from schemas.dates import Instant
 from schemas.items import CareItem
-from schemas.records import ClientRecord, Rejected, SourceMerge, StaffEntry, Withdrawal
+from schemas.records import (
+    ClientRecord,
+    IdentityChanged,
+    Rejected,
+    SourceMerge,
+    StaffEntry,
+    Withdrawal,
+)
 
 
 class BatchBuilder:
@@ -41,6 +49,7 @@ class BatchBuilder:
         self._merges: list[tuple[Envelope, SourceMerge]] = []
         self._staff: list[tuple[Envelope, StaffEntry]] = []
         self._withdrawals: list[tuple[Envelope, Withdrawal]] = []
+        self._changes: list[tuple[Envelope, IdentityChanged]] = []
         self._rejected: list[Rejected] = []
         self._issues: Counter[tuple[str, str]] = Counter()
 
@@ -86,6 +95,11 @@ class BatchBuilder:
         self._filled = True
         self._withdrawals.append(((self.unit, as_at), withdrawal))
 
+    def identity_change(self, change: IdentityChanged, as_at: Instant | None = None) -> None:
+        """Adds a change of identity to the open unit."""
+        self._filled = True
+        self._changes.append(((self.unit, as_at), change))
+
     def issue(self, field: str, reason: str) -> None:
         """Counts a field that could not be read as its type and was kept as sent."""
         self._issues[field, reason] += 1
@@ -108,6 +122,7 @@ class BatchBuilder:
             merges=merge_table(self._merges),
             staff=staff_table(self._staff),
             withdrawals=withdrawal_table(self._withdrawals),
+            changes=change_table(self._changes),
             rejected=tuple(self._rejected),
             issues=dict(self._issues),
         )

@@ -70,7 +70,7 @@ class _Loader:
             "staff": builder.staff,
         }
         self._add, self._issue, self._merge = adds[kind], builder.issue, builder.merge
-        self._withdraw = builder.withdrawal
+        self._withdraw, self._change = builder.withdrawal, builder.identity_change
         self._fields, self._width = fields, fields.plan.width
         self._values: Iterator[tuple[Values, Unread]] = iter(())
 
@@ -100,10 +100,13 @@ class _Loader:
                 return None
             self._fields.check(unread)
             thing = self._fields.unit(values, unread)
+            change = self._fields.identity_change(values)
         except Unfit as unfit:
             return unfit
         as_at = self._fields.as_at(values)
         self._add(thing, as_at)
+        if change is not None:
+            self._change(change, as_at)
         if isinstance(thing, ClientRecord) and thing.replaced_by is not None:
             self._merge(SourceMerge(thing.local_id, thing.replaced_by), as_at)
         if kept or unread:

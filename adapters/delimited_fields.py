@@ -20,7 +20,7 @@ from adapters.mapping import Parse, RowPlan, Unread, Values
 from schemas.dates import Instant, parse_instant, parse_partial_date
 from schemas.errors import InvalidValue
 from schemas.identifiers import parse_nhs_number, parse_ods_code, parse_postcode, parse_uprn
-from schemas.records import Withdrawal
+from schemas.records import IdentityChanged, Withdrawal
 from schemas.settings import FileSettings, SourceSettings
 
 SWAPPED = "if many rows say so, columns are swapped"
@@ -109,6 +109,11 @@ class RowFields(ABC):
 
     def withdrawal(self, values: Values) -> Withdrawal | None:
         """What a row takes back; None for one that says something. Raises: Unfit."""
+        del values
+        return None
+
+    def identity_change(self, values: Values) -> IdentityChanged | None:
+        """The protected change of identity that a row declares beside what it says; mostly none."""
         del values
         return None
 

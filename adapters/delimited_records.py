@@ -4,6 +4,8 @@ Rules:
 - A row whose action says that the source has the client no more is a withdrawal: its local id is
   all that is read of it. An action that the settings do not know quarantines the row, because it
   might be one.
+- A row whose action says that the client has a protected new identity says the record as well. The
+  local id before it stands in `former_local_id`; where that is empty, it is the same.
 - A row without its local id, with a birth date that is no date, or with a name that cannot be one
   is no client record: these say who the person is.
 - Any other value that is not what its field says is kept as sent in `unread` and counted; a
@@ -24,14 +26,21 @@ from adapters.mapping import Unread, Values
 from schemas.codes import AddressUse, NameUse, NumberStatus, TelecomSystem
 from schemas.demographics import Address, Death, HumanName, Identifier, NhsNumberClaim, Telecom
 from schemas.identifiers import LocalId
-from schemas.records import ClientRecord, Withdrawal, WithdrawalReason
-from schemas.settings import UPSERT, FileSettings, SourceSettings
+from schemas.records import ClientRecord, IdentityChanged, Withdrawal, WithdrawalReason
+from schemas.settings import (
+    IDENTITY_CHANGE_UNDONE,
+    IDENTITY_CHANGED,
+    UPSERT,
+    FileSettings,
+    SourceSettings,
+)
 
 _TELECOMS = (
     ("phone", TelecomSystem.PHONE, None),
     ("mobile", TelecomSystem.PHONE, "mobile"),
     ("email", TelecomSystem.EMAIL, None),
 )
+_IDENTITY_ACTIONS = (IDENTITY_CHANGED, IDENTITY_CHANGE_UNDONE)
 _TRACE = NumberStatus.PRESENT_NOT_TRACED
 
 
@@ -49,6 +58,7 @@ class RecordFields(RowFields):
         super().__init__(header, settings, source)
         slot, slots, systems = self.plan.slot, self.plan.slots, source.identifier_systems
         self._local_id, self._action = slot("local_id"), slot("action")
+        self._former = slot("former_local_id")
         self._nhs = slot("nhs_number"), slot("nhs_number_status"), slot("nhs_number_traced_on")
         self._name = slot("name.family"), slot("name.given"), slot("name.full")
         self._affixes = slot("name.prefix"), slot("name.suffix")
@@ -72,10 +82,19 @@ class RecordFields(RowFields):
     def withdrawal(self, values: Values) -> Withdrawal | None:
         """The withdrawal that a row's action says. Raises: Unfit."""
         action = values[self._action]
-        if action is None or action == UPSERT:
+        if action is None or action == UPSERT or action in _IDENTITY_ACTIONS:
             return None
         local_id = needed("local_id", values[self._local_id])
         return Withdrawal(LocalId(local_id), WithdrawalReason(action))
+
+    def identity_change(self, values: Values) -> IdentityChanged | None:
+        """The change of identity that a row's action says. Raises: Unfit."""
+        action = values[self._action]
+        if action not in _IDENTITY_ACTIONS:
+            return None
+        local_id = LocalId(needed("local_id", values[self._local_id]))
+        former = LocalId(values[self._former] or local_id)
+        return IdentityChanged(former, local_id, action == IDENTITY_CHANGE_UNDONE)
 
     def unit(self, values: Values, unread: Unread) -> ClientRecord:
         """The client record of a row. Raises: Unfit."""

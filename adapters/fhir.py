@@ -96,8 +96,11 @@ class _UnitReader:
             self._reject(unit, "local_id", "missing_value", message)
             return False
         record, merges = self._patients.read(resource, local_id)
+        changes = self._patients.identity_changes(resource, local_id)
         as_at = self._as_at(unit, resource)
         self._builder.record(record, as_at)
+        for change in changes:
+            self._builder.identity_change(change, as_at)
         for merge in merges:
             self._builder.merge(merge, as_at)
         return True

@@ -8,6 +8,9 @@ Rules:
 - Identifiers keep the name that `identifier_systems` gives their system, or the system itself.
   The identifier that is the local id is not repeated, unless its system is named there.
 - A security label of restriction, by whatever code list, restricts the record: the cautious way.
+- The extension that the settings name declares a protected change of identity: a boolean of the one
+  local id (false takes it back), or parts `former` (the local id before) and `undone`. One of
+  another form quarantines the Patient: a declaration must not be lost.
 - A link `replaced-by` or `replaces` is a source merge. One whose other side is not known here is
   kept in `unread`.
 """
@@ -47,7 +50,7 @@ from schemas.identifiers import (
     parse_postcode,
     parse_uprn,
 )
-from schemas.records import ClientRecord, SourceMerge
+from schemas.records import ClientRecord, IdentityChanged, SourceMerge
 from schemas.settings import SourceSettings
 
 _ENDED = 100
@@ -119,6 +122,12 @@ class PatientReader:
             original=held(patient),
         )
         return record, merges
+
+    def identity_changes(self, patient: dict[str, Any], local_id: LocalId) -> list[IdentityChanged]:
+        """The protected changes of identity that a Patient declares. Raises: InvalidValue."""
+        sign = self._source.identity_change_sign
+        told = [e for e in objects(patient.get("extension")) if sign and e.get("url") == sign]
+        return [_identity_change(one, local_id) for one in told]
 
     def _looked_up(
         self, table: dict[str, T], field: str, code: str | None, unread: dict[str, str]
@@ -364,6 +373,19 @@ def human_names(value: Any, issue: Issue) -> list[HumanName]:
                 )
             )
     return found
+
+
+def _identity_change(extension: dict[str, Any], local_id: LocalId) -> IdentityChanged:
+    """Raises: InvalidValue."""
+    whole = extension.get("valueBoolean")
+    if isinstance(whole, bool):
+        return IdentityChanged(local_id, local_id, undone=not whole)
+    parts = {part.get("url"): part for part in objects(extension.get("extension"))}
+    former = text(parts.get("former", {}).get("valueString"))
+    undone = parts.get("undone", {}).get("valueBoolean", False)
+    if former is None or not isinstance(undone, bool):
+        raise InvalidValue("a declared change of identity names neither a local id nor a boolean")
+    return IdentityChanged(LocalId(former), local_id, undone)
 
 
 def _details(patient: dict[str, Any]) -> dict[str, Any]:

@@ -43,8 +43,9 @@ from adapters.hl7v2_types import Issues, read_instant, zone_of
 from schemas.columns import UnitBatch
 from schemas.dates import Instant
 from schemas.errors import FeedRefused, InvalidValue, SettingsError, shape_of
+from schemas.identifiers import LocalId
 from schemas.items import CareItem
-from schemas.records import ClientRecord, SourceMerge, Withdrawal
+from schemas.records import ClientRecord, IdentityChanged, SourceMerge, Withdrawal
 from schemas.settings import Limits, SourceSettings
 from service.ports import FeedFile
 
@@ -92,6 +93,7 @@ class _Loaded:
     items: list[CareItem]
     merges: list[SourceMerge]
     withdrawals: list[Withdrawal]
+    changes: list[IdentityChanged]
 
 
 def _read_unit(frame: Frame, rules: SourceRules, limits: Limits, builder: BatchBuilder) -> None:
@@ -110,6 +112,8 @@ def _read_unit(frame: Frame, rules: SourceRules, limits: Limits, builder: BatchB
         builder.merge(merge, loaded.as_at)
     for withdrawal in loaded.withdrawals:
         builder.withdrawal(withdrawal, loaded.as_at)
+    for change in loaded.changes:
+        builder.identity_change(change, loaded.as_at)
     for field, reason in loaded.issues:
         builder.issue(field, reason)
 
@@ -130,13 +134,14 @@ def _load(frame: Frame, rules: SourceRules, limits: Limits) -> _Loaded:
     kind, event = _event(message)
     lines = list(message.segments())
     evn = _only_event(message, lines)
-    loaded = _Loaded(None, [], [], [], [], [])
+    loaded = _Loaded(None, [], [], [], [], [], [])
     _check_header(message.header, loaded.issues)
     loaded.as_at = _stood_at(evn, message.header, rules, loaded.issues)
     groups = _groups(message, kind, event, lines, evn, rules)
     for group in groups:
         _take_group(group, groups, loaded)
-    if not (loaded.records or loaded.items or loaded.merges or loaded.withdrawals):
+    told = loaded.records, loaded.items, loaded.merges, loaded.withdrawals, loaded.changes
+    if not any(told):
         raise MessageFault("", "not_supported", "the message changes nothing that is held here")
     return loaded
 
@@ -217,6 +222,9 @@ def _groups(
 def _walk(group: Group, syntax: Syntax, lines: _Lines) -> None:
     for name, line in lines:
         handler = _HANDLERS.get(name)
+        if name == group.rules.identity_change_segment:
+            group.renewed.append(Segment(syntax, line))
+            continue
         if handler is not None:
             handler(group, Segment(syntax, line))
         elif name == "PID":
@@ -230,6 +238,8 @@ def _take_group(group: Group, groups: list[Group], loaded: _Loaded) -> None:
     event, person = group.event, group.person
     loaded.items += group.items()
     loaded.merges += _merges(group, groups)
+    if group.rules.records:
+        loaded.changes += [_identity_change(told, group) for told in group.renewed]
     if group.rules.records and event.withdraws and not _about_a_visit(group):
         loaded.withdrawals.append(Withdrawal(group.local_id, event.withdraws))
     elif group.rules.records:
@@ -239,6 +249,17 @@ def _take_group(group: Group, groups: list[Group], loaded: _Loaded) -> None:
         if event.snapshot or (record.names and record.birth_date):
             loaded.records.append(record)
     loaded.issues += group.issues
+
+
+def _identity_change(told: Segment, group: Group) -> IdentityChanged:
+    """The declared segment: field 1 the local id before, empty where it is the same; field 2 `Y`
+    where the change was declared in error. Raises: MessageFault."""
+    undone = told.value(2).upper()
+    if undone not in ("", "N", "Y"):
+        field = f"{group.rules.identity_change_segment}-2"
+        raise MessageFault(field, "bad_value", "expected Y, N or nothing")
+    former = LocalId(told.value(1) or group.local_id)
+    return IdentityChanged(former, group.local_id, undone == "Y")
 
 
 def _about_a_visit(group: Group) -> bool:

@@ -60,6 +60,8 @@ class Group:
         """Where notes and kept segments go now: the details of the last item, or the person."""
         self.mrg: Segment | None = None
         self.merged: list[Segment] = []
+        self.renewed: list[Segment] = []
+        """Segments that declare a protected change of identity."""
         self.visit: Draft | None = None
         self.visit_id: str | None = None
         """Of the visit the message is about, also where it only points at it."""

@@ -114,6 +114,7 @@ class SourceRules:
         self._names = {s.lower(): name for s, name in source.identifier_systems.items()}
         self._codes = settings.codes
         self._organisations = frozenset(source.organisations)
+        self.identity_change_segment = source.identity_change_sign
         self.kind: Callable[[str, str, str], IdKind] = lru_cache(maxsize=4096)(self._kind)
 
     @property

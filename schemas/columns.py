@@ -23,7 +23,14 @@ from schemas.dates import Instant
 from schemas.demographics import NhsNumberClaim
 from schemas.identifiers import NumberRange, number_range
 from schemas.items import CareItem
-from schemas.records import ClientRecord, Rejected, SourceMerge, StaffEntry, Withdrawal
+from schemas.records import (
+    ClientRecord,
+    IdentityChanged,
+    Rejected,
+    SourceMerge,
+    StaffEntry,
+    Withdrawal,
+)
 
 _LIST = pa.list_(pa.string())
 
@@ -89,6 +96,15 @@ WITHDRAWAL_SCHEMA = pa.schema(
         ("as_at", pa.string()),
     ]
 )
+CHANGE_SCHEMA = pa.schema(
+    [
+        ("unit", pa.int64()),
+        ("before", pa.string()),
+        ("after", pa.string()),
+        ("undone", pa.bool_()),
+        ("as_at", pa.string()),
+    ]
+)
 STAFF_SCHEMA = pa.schema(
     [
         ("unit", pa.int64()),
@@ -113,7 +129,8 @@ class UnitBatch:
     Attributes:
         first_unit: ordinal of the first unit.
         units: how many units were read into this batch.
-        records, items, merges, staff, withdrawals: tables of the schemas above.
+        records, items, merges, staff, withdrawals, changes: tables of the schemas above; `changes`
+            are those of identity.
         rejected: units that were not loaded.
         issues: (field, reason) → how many fields of loaded units could not be read as their type
             and were kept as sent; no values.
@@ -126,6 +143,7 @@ class UnitBatch:
     merges: pa.Table
     staff: pa.Table
     withdrawals: pa.Table
+    changes: pa.Table
     rejected: tuple[Rejected, ...] = ()
     issues: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
@@ -181,6 +199,18 @@ def withdrawal_table(rows: Sequence[tuple[Envelope, Withdrawal]]) -> pa.Table:
         "as_at": [envelope[1] for envelope, _ in rows],
     }
     return _table(WITHDRAWAL_SCHEMA, columns)
+
+
+def change_table(rows: Sequence[tuple[Envelope, IdentityChanged]]) -> pa.Table:
+    """Changes of identity as a table of `CHANGE_SCHEMA`."""
+    columns = {
+        "unit": [envelope[0] for envelope, _ in rows],
+        "before": [change.before for _, change in rows],
+        "after": [change.after for _, change in rows],
+        "undone": [change.undone for _, change in rows],
+        "as_at": [envelope[1] for envelope, _ in rows],
+    }
+    return _table(CHANGE_SCHEMA, columns)
 
 
 def staff_table(rows: Sequence[tuple[Envelope, StaffEntry]]) -> pa.Table:

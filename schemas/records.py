@@ -103,6 +103,21 @@ class Withdrawal(msgspec.Struct, frozen=True, gc=False):
             raise InvalidValue("a withdrawal needs the source's id of the client")
 
 
+class IdentityChanged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A source says that the client whom it knew as `before` has a protected new identity
+    (adoption, gender recognition, witness protection) as `after`, which may be the same local id:
+    then what was said of it before the moment of this is the old identity. Or, where `undone`, that
+    it said so in error. Never inferred: only a source's instruction makes one."""
+
+    before: LocalId
+    after: LocalId
+    undone: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.before or not self.after:
+            raise InvalidValue("a change of identity needs the local ids before and after it")
+
+
 class StaffEntry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_only=True):
     """One line of a staff directory: who works where, as what, from when to when."""
 

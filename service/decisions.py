@@ -28,6 +28,8 @@ from schemas.settings import ReviewSettings, Settings
 from service.access import Actor, about, event, permit
 from service.looking import explain_records
 from service.ports import HeldRecord, Store
+from service.protected import refuse_across
+from service.shielded import seen_by
 
 Pair = tuple[int, int]
 MOST_PAIRS = 2_500
@@ -36,13 +38,16 @@ MOST_PAIRS = 2_500
 
 @dataclass(frozen=True)
 class Desk:
-    """What somebody who decides sits at."""
+    """What somebody who decides sits at. The store is as they may see it."""
 
     store: Store
     settings: Settings
     model: Model
     actor: Actor
     clock: Clock
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "store", seen_by(self.actor, self.store))
 
 
 @dataclass(frozen=True)
@@ -234,7 +239,8 @@ def draft_all(
         now: what acts; what is drafted is added to it.
 
     Raises:
-        InputError: too many pairs, or all have it already.
+        InputError: too many pairs, or all have it already, or it waits for a second person already,
+            or a protected change of identity lies between them.
         NeedsDecision: it contradicts acting decisions.
     """
     if len(pairs) > MOST_PAIRS:
@@ -242,6 +248,9 @@ def draft_all(
     known = {d.pair: d for d in now.decisions if d.verdict is verdict}
     new: list[Decision] = []
     fresh: list[tuple[HeldRecord, HeldRecord]] = []
+    if verdict is Verdict.SAME:
+        refuse_across(desk.store, pairs)
+        refuse_waiting(desk.store, pairs)
     for one, two in pairs:
         drafted = draft(desk, one, two, verdict, reason, origin)
         if drafted.pair not in known:
@@ -257,6 +266,18 @@ def draft_all(
     if awaits:
         new = [replace(d, standing=Standing.PENDING, awaits=awaits) for d in new]
     return new
+
+
+def refuse_waiting(store: Store, pairs: Sequence[tuple[HeldRecord, HeldRecord]]) -> None:
+    """Raises: InputError where the same is asked of a second person already; it names where."""
+    wanted = {tuple(sorted((one.record_id, two.record_id))) for one, two in pairs}
+    for held in store.decisions():
+        if held.standing is Standing.PENDING and held.pair in wanted:
+            raise InputError(
+                f"decision {held.decision_id} says so and waits for a second person already"
+                f" ({held.awaits}); they find it with `commonthread review next --kind"
+                " 'second person'`"
+            )
 
 
 def read(store: Store, reason: str) -> tuple[int, Sequence[Decision]]:

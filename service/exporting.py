@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from consent.commands import Action
 from schemas.dates import Clock, Instant
-from schemas.errors import NotFound
 from schemas.identifiers import SourceId
 from schemas.settings import Settings
 from service.access import Actor, permit, record
+from service.ingest import unknown_source
 from service.looking import export_persons
 from service.ports import Store
 from service.table_files import check_outputs, write_table
@@ -52,7 +52,7 @@ def quarantined(
     permit(actor, Action.QUARANTINE_LIST, store, clock)
     chosen = SourceId(source) if source else None
     if chosen and settings.source(chosen) is None and chosen not in store.source_states():
-        raise NotFound(f"no source {source!r} in partnership.toml")
+        raise unknown_source(settings)
     record(actor, Action.QUARANTINE_LIST, store, clock, source=source or "all")
     return [
         {

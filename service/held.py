@@ -28,13 +28,22 @@ from schemas.identifiers import PersonId
 from schemas.settings import Settings
 from service.access import Actor, about, permit, record
 from service.identity import changes
-from service.inputs import active_undos, counting_records, in_force, key_of
-from service.linking import Ground, LinkReport, Progress, compute, restored, returned, whole_report
+from service.inputs import (
+    active_undos,
+    counting_records,
+    in_force,
+    key_of,
+    restored,
+    returned,
+)
+from service.linking import Ground, LinkReport, Progress, compute, whole_report
 from service.looking import shown_record
 from service.model_files import load_model
 from service.ports import HeldRecord, Store
+from service.protected import bound, partings
 from service.publication import Difference, difference, over_limits
 from service.runs import KeptState, NewRun, RunKind, RunRow, RunState
+from service.shielded import seen_by
 
 
 def approve_run(
@@ -74,6 +83,7 @@ def approve_run(
         kept.state.tasks,
         reference,
         returning=returned(store, ids, members),
+        parting=partings(store),
     )
     at = np.where(live.to_numpy(zero_copy_only=False), np.cumsum(live) - 1, 0)
     persons = change.persons.take(pa.array(at, mask=pc.invert(live).to_numpy(zero_copy_only=False)))
@@ -81,6 +91,7 @@ def approve_run(
     report = whole_report(kept, change)
     summary = {k: v for k, v in asdict(report).items() if k not in ("seconds", "run_id")}
     summary |= {"inputs": last.summary["inputs"], "key": last.summary["key"], "approves": run_id}
+    summary |= {"protected": last.summary.get("protected", {})}
     report.run_id = store.publish(
         NewRun(
             model_hash=last.model_hash,
@@ -119,7 +130,7 @@ def _still_right(store: Store, run_id: int, kept: KeptState) -> None:
             f"run {run_id}: an undo or a release was asked for since it was held; nothing was"
             " published. Run `link` first, then read what that holds"
         )
-    apart = store.decided().apart
+    apart = bound(store, store.match_columns(), store.decided()).decided.apart
     ids, labels = (kept.state.records[name].combine_chunks() for name in ("record_id", "label"))
     left, right = (
         pc.take(labels, pc.index_in(apart[side], value_set=ids)) for side in ("left", "right")
@@ -148,7 +159,8 @@ def shadow_run(
         model = load_model(model_file) if model_file.exists() else uk_person()
     inputs = replace(in_force(settings, model.hash, undone), model=model.hash)
     table = counting_records(store, undone)
-    ground = Ground(table, inputs, key_of(store, inputs), store.decided(), None, store.last_run())
+    held_to = bound(store, table, store.decided())
+    ground = Ground(table, inputs, key_of(store, inputs), held_to, None, store.last_run())
     computed = compute(store, ground, model, full=True, threads=threads, progress=progress)
     label = computed.state.records["label"].to_numpy()
     members = store.memberships()
@@ -159,6 +171,7 @@ def shadow_run(
         members,
         store.founded_counts(),
         computed.state.tasks,
+        parting=partings(store),
     )
     persons = len(members["person_id"].unique())
     over = over_limits(settings.link, change, persons, len(members))
@@ -171,6 +184,7 @@ def show_difference(store: Store, actor: Actor, run_id: int, clock: Clock) -> di
     Raises: NotPermitted; NotFound: no such run, or it was not held.
     """
     permit(actor, Action.PERSON_DIFFERENCE, store, clock)
+    everything, store = store, seen_by(actor, store)
     run = next((run for run in store.runs() if run.run_id == run_id), None)
     if run is None or "difference" not in run.summary:
         record(actor, Action.PERSON_DIFFERENCE, store, clock, outcome=EventOutcome.FAILED)
@@ -179,6 +193,7 @@ def show_difference(store: Store, actor: Actor, run_id: int, clock: Clock) -> di
     report = dict(run.summary["difference"])
     named = {record_id for example in report["examples"] for record_id in example["records"]}
     held = {one.record_id: one for one in store.held(named)}
+    unseen = {one.record_id for one in everything.held(named)} - held.keys()
     persons = sorted({one.person_id for one in held.values() if one.person_id})
     record(actor, Action.PERSON_DIFFERENCE, store, clock, run=run_id, **about(held.values()))
     members = store.held(store.members(set(persons)))
@@ -186,6 +201,7 @@ def show_difference(store: Store, actor: Actor, run_id: int, clock: Clock) -> di
     report["examples"] = [
         {"kind": example["kind"], "records": _shown(example["records"], held, hidden)}
         for example in report["examples"]
+        if unseen.isdisjoint(example["records"])
     ]
     return {"run_id": run_id, "at": run.started_at, **report}
 

@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 
 from schemas.settings import Settings
 from service.ports import Store
-from service.reuse import become_another
+from service.reuse import become_another, same_still
 from service.runs import DELTA_SCHEMA, KeptState, RunRow, RunState, StateKey, Undo
 from service.urgent import protecting
 
@@ -226,9 +226,47 @@ def delta_since_publication(kept: KeptState | None, now: pa.Table, *, shown: boo
         shown: whether the last run shows that state in full.
     """
     if kept is None:
-        return delta_between(_NOTHING, now)
+        return delta_between(_VERSIONS.empty_table(), now)
     step = delta_between(kept.state.records, now)
     return step if shown else composed(kept.delta, step)
 
 
-_NOTHING = pa.table({"record_id": pa.array([], pa.int64()), "version_id": pa.array([], pa.int64())})
+def returned(
+    store: Store, record_ids: np.ndarray[Any, np.dtype[np.int64]], members: pa.Table
+) -> pa.Table:
+    """Records that are back, and the person that their last one leads to (see `changes`)."""
+    if not len(members):
+        return members
+    there = np.isin(record_ids, members["record_id"].to_numpy(), assume_unique=True)
+    return store.last_persons(record_ids[~there].tolist())
+
+
+def restored(store: Store, delta: pa.Table) -> pa.Table | None:
+    """The partition of the run that the next one is to bring back, None where it brings none.
+    Records that have become another person since that run are left out of it.
+
+    Args:
+        delta: how the records differ from those of the last run that was published in full.
+    """
+    basis = _basis(store)
+    if basis is None:
+        return None
+    since = DELTA_SCHEMA.empty_table()
+    for run in store.runs():
+        if run.run_id > basis:
+            since = composed(since, store.run_delta(run.run_id))
+    return same_still(store, store.memberships(basis), composed(since, delta))
+
+
+def _basis(store: Store) -> int | None:
+    """The run whose persons the next one is to bring back."""
+    pending = [undo for undo in store.undos() if undo.pending]
+    if not pending:
+        return None
+    latest = max(pending, key=lambda undo: (undo.released_at or undo.undone_at, undo.undo_id))
+    if latest.active:
+        return latest.basis
+    return None if latest.undone_by is None else latest.undone_by - 1
+
+
+_VERSIONS = pa.schema([("record_id", pa.int64()), ("version_id", pa.int64())])

@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,14 +23,15 @@ from linkage.model import Model
 from linkage.score import Scorer, Weights, probability
 from schemas.columns import match_table
 from schemas.dates import Clock, Instant
-from schemas.errors import NotFound
+from schemas.errors import NotFound, NotPermitted
 from schemas.identifiers import LocalId, PersonId, SourceId
-from schemas.records import ClientRecord
 from schemas.settings import Settings
 from service.access import Actor, about, permit, record
 from service.history import person_history
 from service.ports import HeldRecord, Store
+from service.protected import crosses
 from service.runs import Fate
+from service.shielded import seen_by
 
 WITHHELD = "withheld: restricted"
 
@@ -58,6 +59,7 @@ def present_person(
 def show_person(store: Store, actor: Actor, asked: str, clock: Clock) -> dict[str, Any]:
     """One person: the records it is made of, side by side. Raises: NotPermitted, NotFound."""
     permit(actor, Action.PERSON_SHOW, store, clock)
+    store = seen_by(actor, store)
     person = present_person(store, actor, Action.PERSON_SHOW, asked, clock)
     records = store.person_records(person)
     restricted = any(held.record.restricted for held in records)
@@ -102,6 +104,7 @@ def export_persons(
     """(source, local id, person id) of all that is published, or was at a time, sorted within the
     store's chunks. Raises: NotPermitted; NotFound: nothing was published then."""
     permit(actor, Action.PERSON_EXPORT, store, clock)
+    store = seen_by(actor, store)
     run_id = None if as_at is None else store.run_as_at(as_at)
     if run_id == 0:
         record(actor, Action.PERSON_EXPORT, store, clock, outcome=EventOutcome.FAILED)
@@ -117,6 +120,7 @@ def show_history(store: Store, actor: Actor, asked: str, clock: Clock) -> dict[s
     """How a person came to be what it is, and what its id answers now. Raises: NotPermitted,
     NotFound."""
     permit(actor, Action.PERSON_HISTORY, store, clock)
+    store = seen_by(actor, store)
     person = PersonId(asked)
     said = person_history(store, person)
     if said is None:
@@ -161,8 +165,10 @@ def explain_pair(
     two: tuple[str, str],
     clock: Clock,
 ) -> Explanation:
-    """Scores two records and says why. Shows levels, not values. Raises: NotPermitted, NotFound."""
+    """Scores two records and says why. Shows levels, not values; of an old and a new identity
+    nothing, to nobody. Raises: NotPermitted, NotFound."""
     permit(actor, Action.EXPLAIN, store, clock)
+    store = seen_by(actor, store)
     held = []
     for source, local_id in (one, two):
         found = store.record(SourceId(source), LocalId(local_id))
@@ -170,6 +176,12 @@ def explain_pair(
             record(actor, Action.EXPLAIN, store, clock, outcome=EventOutcome.FAILED)
             raise NotFound(f"no record of that local id in source {source!r}")
         held.append(found)
+    if crosses(store, held[0], held[1]):
+        refused = EventOutcome.REFUSED
+        record(actor, Action.EXPLAIN, store, clock, outcome=refused, **about(held))
+        raise NotPermitted(
+            "a protected change of identity lies between them: nothing compares them"
+        )
     persons = sorted({h.person_id for h in held if h.person_id})
     record(actor, Action.EXPLAIN, store, clock, **about(held))
     together = len(persons) == 1 and all(h.person_id for h in held)
@@ -181,20 +193,55 @@ def explain_records(
 ) -> Explanation:
     """The explanation of a pair at hand, by itself: a telephone, e-mail or identifier that the
     nightly run leaves out, because very many records bear it, counts here."""
+    return explain_pairs(settings, model, (one, two), [(0, 1)], together)[0]
+
+
+def explain_pairs(
+    settings: Settings,
+    model: Model,
+    records: Sequence[HeldRecord],
+    pairs: Sequence[tuple[int, int]],
+    together: bool,
+) -> list[Explanation]:
+    """As `explain_records`, of several pairs scored at once.
+
+    Args:
+        pairs: positions in `records`.
+        together: whether each pair is published as one person.
+    """
     features = build_features(
-        _pair_table((one.source, two.source), (one.record, two.record)),
+        _table_of(records),
         keeps_apart=frozenset(s.id for s in settings.sources if s.keeps_people_apart),
         accept_test_numbers=settings.link.accept_test_numbers,
         extra=model.columns,
     )
-    left, right = np.array([0], np.int32), np.array([1], np.int32)
+    left = np.array([one for one, _ in pairs], np.int32)
+    right = np.array([two for _, two in pairs], np.int32)
     scorer = Scorer(features, model)
-    levels = scorer.levels(left, right)
-    scored = scorer.score(left, right)
-    tables = Weights(model).tables
+    levels, scored = scorer.levels(left, right), scorer.score(left, right)
+    chances, tables = probability(scored.bits), Weights(model).tables
+    found = []
+    for at in range(len(pairs)):
+        bits, guard = float(scored.bits[at]), int(scored.guard[at])
+        rail = GUARDS[guard - 1].reason if guard else None
+        found.append(
+            Explanation(
+                bits=round(bits, 2),
+                probability=float(chances[at]),
+                fields=_evidence(model, tables, levels[:, at]),
+                guard=rail,
+                together=together,
+                verdict=_verdict(settings, bits, rail),
+            )
+        )
+    return found
+
+
+def _evidence(model: Model, tables: Any, levels: Any) -> list[dict[str, Any]]:
+    """Per field of the model the level of one pair, and its bits."""
     fields = []
     for row, field in enumerate(model.fields):
-        code = int(levels[row, 0])
+        code = int(levels[row])
         match, relative, stranger = (float(tables[kind][row, code]) for kind in "mru")
         fields.append(
             {
@@ -204,16 +251,7 @@ def explain_records(
                 "bits_against_relatives": round(match - relative, 2),
             }
         )
-    bits, guard = float(scored.bits[0]), int(scored.guard[0])
-    rail = GUARDS[guard - 1].reason if guard else None
-    return Explanation(
-        bits=round(bits, 2),
-        probability=float(probability(scored.bits)[0]),
-        fields=fields,
-        guard=rail,
-        together=together,
-        verdict=_verdict(settings, bits, rail),
-    )
+    return fields
 
 
 def _verdict(settings: Settings, bits: float, rail: str | None) -> str:
@@ -226,8 +264,9 @@ def _verdict(settings: Settings, bits: float, rail: str | None) -> str:
     return "too weak to join"
 
 
-def _pair_table(sources: tuple[str, str], records: tuple[ClientRecord, ClientRecord]) -> pa.Table:
-    table = match_table(records)
-    return table.append_column("source", pa.array(sources)).append_column(
-        "founder", pa.array([b"0", b"1"], pa.binary())
-    )
+def _table_of(records: Sequence[HeldRecord]) -> pa.Table:
+    """What linkage reads of the records, in their order."""
+    table = match_table([held.record for held in records])
+    sources = pa.array([str(held.source) for held in records], pa.string())
+    founders = pa.array(range(len(records)), pa.int64())
+    return table.append_column("source", sources).append_column("founder", founders)

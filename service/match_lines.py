@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from service.matching import Caution, MatchResult, PersonMatch
+from service.candidates import PersonMatch
+from service.matching import Caution, MatchResult
 
 CAUTIONS = {
     Caution.TOO_COMMON: "so many records share some of this that not all were looked at: give more",

@@ -17,8 +17,7 @@ Rules:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,48 +29,16 @@ from audit.events import EventOutcome
 from consent.commands import Action
 from linkage.asked import Value
 from linkage.grades import Grade
-from linkage.lookup import FLOOR_BITS, Answer, Candidate
 from schemas.codes import Gender
 from schemas.columns import match_table
 from schemas.dates import Clock, check_partial_date
-from schemas.demographics import HumanName
 from schemas.errors import InvalidSearch, InvalidValue
-from schemas.identifiers import NhsNumber, PersonId, parse_nhs_number, parse_postcode
+from schemas.identifiers import PersonId, parse_nhs_number, parse_postcode
 from service.access import Actor, permit, record
+from service.candidates import MOST, Gate, PersonMatch, Standing, look
 from service.ports import HeldRecord, Store
+from service.shielded import seen_by
 from service.warm_index import WarmIndex
-
-MOST = 50
-"""Persons that one question can name."""
-
-
-@dataclass(frozen=True)
-class MinimumDemographics:
-    """Enough to recognise a person by, no more; from the record that says most and is newest."""
-
-    names: tuple[str, ...]
-    birth_date: str | None
-    gender: str | None
-    nhs_number: NhsNumber | None
-    nhs_number_verified: bool
-    died: bool
-    restricted: bool
-
-
-@dataclass(frozen=True)
-class PersonMatch:
-    """One person matched.
-
-    Attributes:
-        score: 0 to 1, for ranking: the probability of being the person asked about; in a search 1
-            where every parameter is met by what is current.
-    """
-
-    person_id: PersonId
-    grade: Grade | None
-    score: float
-    bits: float
-    demographics: MinimumDemographics
 
 
 class Caution(StrEnum):
@@ -89,6 +56,24 @@ class MatchResult:
 
     matches: tuple[PersonMatch, ...]
     cautions: tuple[Caution, ...]
+
+
+@dataclass(frozen=True)
+class FoundMatches:
+    """Whom a match found, those too that are not shown, and its answer."""
+
+    persons: tuple[PersonId, ...]
+    result: MatchResult
+
+
+def _held_by(store: Store) -> Gate:
+    """Lets every present person through."""
+
+    def gate(persons: Sequence[PersonId]) -> Mapping[PersonId, Standing]:
+        held = ((one, store.person_records(one)) for one in persons)
+        return {one: Standing.of(records) for one, records in held if records}
+
+    return gate
 
 
 class Access(StrEnum):
@@ -119,6 +104,13 @@ def _texts(value: Any) -> list[str]:
     return texts
 
 
+def _identifiers(value: Any) -> list[str]:
+    texts = _texts(value)
+    if not all(all(part.strip() for part in text.partition("|")) for text in texts):
+        raise InvalidValue("expected the system and the value with a | between them: system|value")
+    return texts
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise InvalidValue("expected a text")
@@ -137,12 +129,14 @@ FIELDS: dict[str, Callable[[Any], Any]] = {
     "address": _texts,
     "phone": _texts,
     "email": _texts,
-    "identifier": _texts,
+    "identifier": _identifiers,
     "gp_practice": _text,
 }
 """Field of a question → how its value is read. Lists have the current value first; an identifier is
 `system|value`."""
-_LISTS = frozenset(name for name, read in FIELDS.items() if read is _texts) | {"postcode"}
+_LISTS = frozenset(name for name, read in FIELDS.items() if read in (_texts, _identifiers)) | {
+    "postcode"
+}
 
 
 def question(fields: Mapping[str, Any]) -> pa.Table:
@@ -191,24 +185,43 @@ def match(
     Raises: NotPermitted; InvalidSearch.
     """
     permit(actor, Action.MATCH, store, clock)
+    store = seen_by(actor, store)
     with _failures_recorded(store, actor, clock):
         if count is not None and count < 1:
             raise InvalidSearch("INVALID_VALUE", "count: expected 1 or more")
         row = question(fields)
-    looked = _look(store, index, row)
+    found = find_matches(_held_by(store), index, row, only_certain=only_certain, count=count)
+    record(
+        actor, Action.MATCH, store, clock,
+        persons=found.persons, shown=len(found.result.matches), certain_only=only_certain,
+    )  # fmt: skip
+    return found.result
+
+
+def find_matches(
+    gate: Gate,
+    index: WarmIndex,
+    row: pa.Table,
+    *,
+    only_certain: bool,
+    count: int | None,
+    hides: bool = False,
+) -> FoundMatches:
+    """What `match` answers, of those persons whom the gate lets through.
+
+    Args: `row`: see `question`; `hides`: see service.candidates.look.
+    """
+    looked = look(gate, index, row, hides=hides)
     wanted = {Grade.CERTAIN} if only_certain else {Grade.CERTAIN, Grade.PROBABLE, Grade.POSSIBLE}
     matched = [one for one in looked.matched if one.grade in wanted]
     shown = matched[: MOST if count is None else min(count, MOST)]
-    record(
-        actor, Action.MATCH, store, clock,
-        persons=[one.person_id for one in matched], shown=len(shown), certain_only=only_certain,
-    )  # fmt: skip
     cautions = []
     if looked.answer.too_common:
         cautions.append(Caution.TOO_COMMON)
     if len(shown) < len(matched):
         cautions.append(Caution.OMITTED)
-    return MatchResult(tuple(shown), tuple(cautions))
+    persons = tuple(one.person_id for one in matched)
+    return FoundMatches(persons, MatchResult(tuple(shown), tuple(cautions)))
 
 
 MINIMUM: dict[bool, tuple[frozenset[str], ...]] = {
@@ -253,32 +266,79 @@ def search(
     Raises: NotPermitted; InvalidSearch.
     """
     permit(actor, Action.MATCH, store, clock)
+    store = seen_by(actor, store)
     with _failures_recorded(store, actor, clock):
         row = question(fields)
-        most = _most(access, max_results)
+        asked = Asking(
+            fuzzy=fuzzy,
+            exact=exact,
+            history=history,
+            most=most_shown(access is Access.SYSTEM, max_results),
+        )
         _check_search(fields, fuzzy, exact)
-        asked = _wanted(index, row)
-    looked = _look(store, index, row, everyone=not fuzzy)
-    hidden = bool(HIDES_RESTRICTED & fields.keys())
+        wanted = _wanted(index, row)
+    found = _search(_held_by(store), index, row, wanted, fields.keys(), asked)
+    record(
+        actor, Action.MATCH, store, clock,
+        persons=found.persons, shown=len(found.result.matches), access=access.value,
+    )  # fmt: skip
+    return found.result
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a search is meant; see `search`. most: persons that may be shown."""
+
+    fuzzy: bool = False
+    exact: bool = False
+    history: bool = False
+    most: int = MOST
+
+
+@dataclass(frozen=True)
+class FoundBySearch:
+    """Whom a search found, those too that are not shown, and its answer."""
+
+    persons: tuple[PersonId, ...]
+    result: SearchResult
+
+
+def find_by_search(
+    gate: Gate, index: WarmIndex, fields: Mapping[str, Any], asked: Asking
+) -> FoundBySearch:
+    """What `search` answers, of those persons whom the gate lets through. Raises: InvalidSearch."""
+    row = question(fields)
+    _check_search(fields, asked.fuzzy, asked.exact)
+    return _search(gate, index, row, _wanted(index, row), fields.keys(), asked, hides=True)
+
+
+def _search(
+    gate: Gate,
+    index: WarmIndex,
+    row: pa.Table,
+    wanted: Wanted,
+    names: Collection[str],
+    asked: Asking,
+    *,
+    hides: bool = False,
+) -> FoundBySearch:
+    looked = look(gate, index, row, everyone=not asked.fuzzy, hides=hides)
+    hidden = bool(HIDES_RESTRICTED & set(names))
     found = []
     for one in looked.matched:
-        if hidden and one.demographics.restricted:
+        if hidden and looked.standing[one.person_id].restricted:
             continue
-        current, former = _met(index, asked, looked.records[one.person_id])
-        if exact and not current:
+        current, former = _met(index, wanted, looked.standing[one.person_id].records)
+        if not current and (asked.exact or not looked.standing[one.person_id].history):
             continue
-        if not fuzzy and not (current or (former and history)):
+        if not asked.fuzzy and not (current or (former and asked.history)):
             continue
         score = 1.0 if current else min(one.score, 0.9999)
         found.append(PersonMatch(one.person_id, one.grade, score, one.bits, one.demographics))
     found.sort(key=lambda one: (-one.score, -one.bits, one.person_id))
-    too_many = len(found) > most or (bool(looked.answer.too_common) and not found)
-    record(
-        actor, Action.MATCH, store, clock,
-        persons=[one.person_id for one in found], shown=0 if too_many else len(found),
-        access=access.value,
-    )  # fmt: skip
-    return SearchResult((), TOO_MANY) if too_many else SearchResult(tuple(found))
+    too_many = len(found) > asked.most or (bool(looked.answer.too_common) and not found)
+    result = SearchResult((), TOO_MANY) if too_many else SearchResult(tuple(found))
+    return FoundBySearch(tuple(one.person_id for one in found), result)
 
 
 def _check_search(fields: Mapping[str, Any], fuzzy: bool, exact: bool) -> None:
@@ -297,9 +357,10 @@ def _check_search(fields: Mapping[str, Any], fuzzy: bool, exact: bool) -> None:
         raise InvalidSearch("INVALID_SEARCH_DATA", "a search is fuzzy or exact, not both")
 
 
-def _most(access: Access, max_results: int | None) -> int:
-    """How many persons may be shown. Raises: InvalidSearch."""
-    if access is Access.SYSTEM:
+def most_shown(system: bool, max_results: int | None) -> int:
+    """How many persons may be shown to a system, or to somebody who chooses from a list. Raises:
+    InvalidSearch."""
+    if system:
         if max_results not in (None, 1):
             raise InvalidSearch("INVALID_VALUE", "max-results: a system is given one person only")
         return 1
@@ -319,7 +380,7 @@ def _failures_recorded(store: Store, actor: Actor, clock: Clock) -> Iterator[Non
 
 
 Wanted = Mapping[str, tuple[Value, ...]]
-_COLUMNS = {
+COLUMNS = {
     "given": "given", "family": "family", "birth_date": "birth_date", "gender": "sex",
     "postcode": "postcode", "gp_practice": "practice", "email": "email", "phone": "phone",
     "death": "death",
@@ -331,9 +392,9 @@ def _wanted(index: WarmIndex, row: pa.Table) -> Wanted:
     """Column → the values that a person must have one of. Raises: InvalidSearch."""
     asked = index.lookup.read(row).columns
     for name in row.column_names:
-        if _COLUMNS[name] not in asked and name != "gender":
+        if COLUMNS[name] not in asked and name != "gender":
             raise InvalidSearch("INVALID_VALUE", f"{name}: it says that nothing is known")
-    return {column: asked[column][:1] for column in _COLUMNS.values() if column in asked}
+    return {column: asked[column][:1] for column in COLUMNS.values() if column in asked}
 
 
 def _met(index: WarmIndex, asked: Wanted, records: Sequence[HeldRecord]) -> tuple[bool, bool]:
@@ -345,74 +406,3 @@ def _met(index: WarmIndex, asked: Wanted, records: Sequence[HeldRecord]) -> tupl
         current &= any(set(wanted) & set(one[:1]) for one in values)
         former &= any(set(wanted) & set(one) for one in values)
     return current, former
-
-
-@dataclass(frozen=True)
-class _Looked:
-    """What the index found, with what the store says of it now."""
-
-    answer: Answer
-    matched: tuple[PersonMatch, ...]
-    records: Mapping[PersonId, Sequence[HeldRecord]]
-
-
-def _look(store: Store, index: WarmIndex, row: pa.Table, *, everyone: bool = False) -> _Looked:
-    """Candidates that are present persons still. Where one turns out to be restricted, the question
-    is asked again without what says where it is, until none does."""
-    restricted: set[int] = set()
-    records: dict[int, Sequence[HeldRecord]] = {}
-    while True:
-        answer = index.lookup.ask(
-            row,
-            restricted=restricted,
-            everyone=everyone,
-            floor=-math.inf if everyone else FLOOR_BITS,
-        )
-        likely = [one for one in answer.candidates if one.grade is not Grade.CERTAINLY_NOT]
-        for one in likely[: MOST + 1]:
-            if one.person not in records:
-                records[one.person] = store.person_records(index.person_id(one.person))
-        shown = [one for one in likely[: MOST + 1] if records[one.person]]
-        found = {
-            one.person for one in shown if any(h.record.restricted for h in records[one.person])
-        }
-        if found <= restricted:
-            break
-        restricted |= found
-    return _Looked(
-        answer,
-        tuple(_match(index, one, records[one.person]) for one in shown),
-        {index.person_id(one.person): records[one.person] for one in shown},
-    )
-
-
-def _match(index: WarmIndex, one: Candidate, records: Sequence[HeldRecord]) -> PersonMatch:
-    return PersonMatch(
-        index.person_id(one.person), one.grade, one.probability, one.bits, minimum(records)
-    )
-
-
-def minimum(records: Sequence[HeldRecord]) -> MinimumDemographics:
-    """A person's minimum demographics: each from the newest of the records that have it, those with
-    a traced number before the others. Requires: at least one record."""
-    ordered = sorted(records, key=lambda h: (_verified(h), h.as_at, -h.record_id), reverse=True)
-    named = next((h.record.names for h in ordered if h.record.names), ())
-    numbered = next((h.record.nhs_number for h in ordered if h.record.nhs_number), None)
-    return MinimumDemographics(
-        names=tuple(_written(name) for name in named[:1]),
-        birth_date=next((h.record.birth_date for h in ordered if h.record.birth_date), None),
-        gender=next((h.record.gender for h in ordered if h.record.gender), None),
-        nhs_number=numbered.value if numbered else None,
-        nhs_number_verified=bool(ordered) and _verified(ordered[0]),
-        died=any(h.record.death is not None for h in records),
-        restricted=any(h.record.restricted for h in records),
-    )
-
-
-def _verified(held: HeldRecord) -> bool:
-    number = held.record.nhs_number
-    return number is not None and number.status == "01"
-
-
-def _written(name: HumanName) -> str:
-    return " ".join([*name.given, name.family or ""]).strip() or name.text or ""

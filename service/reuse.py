@@ -3,6 +3,8 @@
 Rules:
 - What counts as another person is `schemas.decisions.another_person`: no name, birth date or number
   in common. Somebody who marries, moves or is given another number is the same.
+- So does a record whose source declares a change of identity under one local id: its versions from
+  then on are another person's than those before, whatever they have in common.
 - A version that was erased tells nothing: its record is not said to be another person's.
 """
 
@@ -33,6 +35,7 @@ def become_another(store: Store, delta: pa.Table) -> npt.NDArray[np.int64]:
         delta: of `service.runs.DELTA_SCHEMA`.
     """
     delta = delta.filter(pc.and_(delta["before"].is_valid(), delta["after"].is_valid()))
+    renamed = _renamed(store, delta)
     versions = [*delta["before"].to_pylist(), *delta["after"].to_pylist()]
     held = store.past_columns(versions) if versions else store.past_columns([])
     was, now = (
@@ -45,7 +48,16 @@ def become_another(store: Store, delta: pa.Table) -> npt.NDArray[np.int64]:
     both = (held.select(_COLUMNS).take(place).to_pylist() for place in (was, now))
     found = [another_person(_record(a), _record(b)) for a, b in zip(*both, strict=True)]
     ids: npt.NDArray[np.int64] = delta["record_id"].to_numpy()[np.array(found, bool)]
-    return np.sort(ids)
+    return np.union1d(ids, renamed)
+
+
+def _renamed(store: Store, delta: pa.Table) -> npt.NDArray[np.int64]:
+    """Ids of the records that have gone over to a new identity."""
+    own = (one.old_versions for one in store.former_identities() if one.own)
+    former = pa.array(sorted(frozenset[int]().union(*own)), pa.int64())
+    was, now = (pc.is_in(delta[side], value_set=former) for side in ("before", "after"))
+    ids: npt.NDArray[np.int64] = delta["record_id"].filter(pc.and_not(was, now)).to_numpy()
+    return ids
 
 
 def same_still(store: Store, members: pa.Table, since: pa.Table) -> pa.Table:

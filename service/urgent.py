@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from linkage.state import TASKS
 from service.identity import Changes, Flags, Ints, changes
 from service.ports import Store
+from service.protected import partings
 
 RESTRICTION_WAITS = "restriction waits"
 """The reason of the review task about a record that protects, and a person that it may be of."""
@@ -42,7 +43,7 @@ def urgent_changes(
         table: `record_id` ascending, `founder` and `death` of the records that count.
         label: (n,) their clusters.
         members: the published partition.
-        apart: pairs that people decided apart.
+        apart: pairs that people, or a change of identity, hold apart.
         another, returning: see `service.identity.changes`.
     """
     ids = table["record_id"].to_numpy()
@@ -66,6 +67,7 @@ def urgent_changes(
         None,
         another,
         returning,
+        partings(store),
     )
     place = np.cumsum(code >= 0) - 1
     return replace(change, persons=change.persons.take(pa.array(place, mask=code < 0)))

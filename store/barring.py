@@ -53,6 +53,8 @@ def without_barred(database: Database, source: SourceId, batch: UnitBatch) -> Un
         (batch.merges, "retired"),
         (batch.merges, "survivor"),
         (batch.withdrawals, "local_id"),
+        (batch.changes, "before"),
+        (batch.changes, "after"),
     )
     units: set[int] = set()
     for rows, column in naming:
@@ -78,6 +80,7 @@ def without_barred(database: Database, source: SourceId, batch: UnitBatch) -> Un
         merges=left(batch.merges),
         staff=left(batch.staff),
         withdrawals=left(batch.withdrawals),
+        changes=left(batch.changes),
         rejected=(*batch.rejected, *rejected),
     )
 

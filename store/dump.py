@@ -25,7 +25,7 @@ from store.segments import live_rows
 
 _DIGESTS = frozenset(
     {"record_key", "item_key", "staff_key", "subject_key", "nhs_key", "content_hash"}
-    | {"retired_key", "survivor_key", "left_key", "right_key"}
+    | {"retired_key", "survivor_key", "left_key", "right_key", "class_key"}
 )
 _WALL_CLOCK = frozenset({"received_at", "ended_at", "started_at", "at"})
 _OWN_META = frozenset({KEYSTORE, LOADS})

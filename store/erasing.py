@@ -5,8 +5,9 @@ Rules:
   database brings back. An erasure is written there first, so that it is carried out even if the
   process that began it dies: running it again, the next night or a restore goes on with it.
 - What is erased: every version of the record, its care items, what its source said of merging or
-  withdrawing it, its rows of match segments, the bytes of quarantined units that name it, and the
-  digest of its NHS number. Its head stays, empty, because persons and decisions name its id.
+  withdrawing it, its rows of match segments, the bytes of quarantined units that name it, what was
+  laid down or claimed about its person where nothing else is left of them, and the digest of its
+  NHS number. Its head stays, empty, because persons and decisions name its id.
 - A data key seals up to 256 rows. The rows that stay are sealed anew first; then what is erased is
   removed in one transaction; then every data key of the source that seals nothing any more is
   destroyed. So old copies of those rows (free pages, logs, dead tuples) open no more either.
@@ -40,15 +41,19 @@ from store.barring import barred_keys
 from store.database import ERASED, GENERATION, LOADS, Database, advance, next_id, read_counter
 from store.feeds import opened_detail, sealed_details
 from store.keystore import Act, Erasure
+from store.registers import claimed, orphaned
 from store.segments import COLUMNS as SEGMENT_COLUMNS
 from store.segments import segment_row
 from store.tables import (
+    access_claim,
     care_item,
     care_item_version,
     feed,
     is_sealed,
     match_segment,
     metadata,
+    provision,
+    provision_record,
     quarantine,
     record,
     record_version,
@@ -203,6 +208,8 @@ def _planned(database: Database, source: str, due: Sequence[Erasure]) -> _Work:
             rows = (_ids(conn, table, name, keys) for name in names)
             work.doomed[table] = set().union(*rows)
         work.last_version = max(*found, *work.doomed[care_item_version], 0, 0)
+        work.doomed[provision] = orphaned(conn, list(work.heads))
+        work.doomed[access_claim] = claimed(conn, list(work.heads))
         work.cleaned = _naming(database, conn, source, _names(database, conn, found))
     return work
 
@@ -402,13 +409,18 @@ def _removing(
             (row_id, _without_bytes(database, snapshot, work.source, row_id))
             for row_id in sorted(work.cleaned)
         ]
-        names = ("as_at", "content_hash", "version_id", "nhs_key", "withdrawn_at", "erased_at")
-        heads = [(i, "", b"", 0, None, at, at) for i, (_, at) in work.heads.items()]
+        names = (
+            "as_at", "content_hash", "version_id", "nhs_key", "withdrawn_at", "erased_at",
+            "restricted",
+        )  # fmt: skip
+        heads = [(i, "", b"", 0, None, at, at, 0) for i, (_, at) in work.heads.items()]
 
         def write(conn: Connection) -> None:
             for table, ids in work.doomed.items():
                 for part in _parts(sorted(ids)):
                     conn.execute(delete(table).where(_key(table).in_(part)))
+            for part in _parts(sorted(work.heads)):
+                conn.execute(delete(provision_record).where(provision_record.c.record_id.in_(part)))
             database.bulk.update(conn, quarantine, "quarantine_id", ("detail",), cleaned)
             database.bulk.update(conn, record, "record_id", names, heads)
             erased = store_meta.c.name == ERASED, store_meta.c.value < work.last_version

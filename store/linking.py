@@ -24,7 +24,7 @@ from service.runs import DELTA_SCHEMA, RunKind, RunRow, RunState
 from store.arrow import unpacked
 from store.database import GENERATION, PUBLISHED, Database, read_counter
 from store.merges import same_as
-from store.segments import live_ids, live_rows
+from store.segments import IDS_SCHEMA, live_table, numbers
 from store.tables import link_delta, link_run, membership, person, record, record_version
 
 COLUMNS_SCHEMA = pa.schema(
@@ -48,21 +48,12 @@ _RECORD = msgspec.json.Decoder(ClientRecord)
 
 def match_columns(database: Database) -> pa.Table:
     """See service.ports.Store.match_columns."""
-    parts = [COLUMNS_SCHEMA.empty_table()]
     with database.reading() as conn:
         same_ids, same_targets = same_as(database, conn)
-        for source, ids, features in live_rows(database, conn):
-            found = pc.index_in(ids["record_id"], value_set=same_ids)
-            columns = [
-                ids["record_id"],
-                ids["version_id"],
-                pa.repeat(pa.scalar(source), ids.num_rows),
-                ids["founder"],
-                pc.take(same_targets, found),
-                *features.columns,
-            ]
-            parts.append(pa.Table.from_arrays(columns, schema=COLUMNS_SCHEMA))
-    return _by_record(pa.concat_tables(parts))
+        held = live_table(database, conn, {"ids": IDS_SCHEMA, "features": MATCH_SCHEMA})
+    place = pc.index_in(held["record_id"], value_set=same_ids)
+    held = held.append_column("same_as", pc.take(same_targets, place))
+    return held.select(COLUMNS_SCHEMA.names).cast(COLUMNS_SCHEMA)
 
 
 def declared_merges(database: Database, conn: Connection) -> list[tuple[int, int]]:
@@ -107,16 +98,9 @@ def _opened_versions(database: Database, conn: Connection, version_ids: list[int
 
 def record_sources(database: Database) -> pa.Table:
     """See service.ports.Store.record_sources."""
-    parts = [SOURCES_SCHEMA.empty_table()]
     with database.reading() as conn:
-        for source, ids in live_ids(database, conn):
-            columns = [
-                ids["record_id"],
-                pa.repeat(pa.scalar(source), ids.num_rows),
-                ids["local_id"],
-            ]
-            parts.append(pa.Table.from_arrays(columns, schema=SOURCES_SCHEMA))
-    return _by_record(pa.concat_tables(parts))
+        held = live_table(database, conn, {"ids": IDS_SCHEMA})
+    return held.select(SOURCES_SCHEMA.names).cast(SOURCES_SCHEMA)
 
 
 def _by_record(table: pa.Table) -> pa.Table:
@@ -158,12 +142,10 @@ def _membership_pages(
 def founded_counts(database: Database) -> dict[int, int]:
     """See service.ports.Store.founded_counts."""
     with database.reading() as conn:
-        rows = conn.execute(
-            select(person.c.founder, func.count())
-            .where(person.c.founded_run <= read_counter(conn, PUBLISHED))
-            .group_by(person.c.founder)
-        )
-        return {int(founder): int(count) for founder, count in rows}
+        shown = person.c.founded_run <= read_counter(conn, PUBLISHED)
+        founders = numbers(conn, person.c.founder, shown)
+    records, counts = np.unique(founders, return_counts=True)
+    return dict(zip(records.tolist(), counts.tolist(), strict=True))
 
 
 def last_run(database: Database) -> RunRow | None:

@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from alembic import command
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, Table, inspect, text
 from sqlalchemy.engine import make_url
 
@@ -201,6 +199,9 @@ def _merge(ring: KeyRing, other: KeyRing, where: Path) -> None:
 
 def _fill(database: Database, folder: Path, schema: str, rows: Mapping[str, int]) -> None:
     """Makes the schema of the backup and fills it, in one transaction."""
+    from alembic import command  # noqa: PLC0415 - see `newest_schema`
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
     known = {s.revision for s in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
     if schema not in known:
         raise StoreError(

@@ -17,6 +17,7 @@ from schemas.identifiers import LocalId, NhsNumber, OdsCode, Postcode, SourceId
 from schemas.items import CareItem, Heading
 from schemas.records import (
     ClientRecord,
+    IdentityChanged,
     Outcome,
     SourceMerge,
     StaffEntry,
@@ -89,6 +90,11 @@ def withdraw(local_id: str) -> Withdrawal:
     return Withdrawal(LocalId(local_id), WithdrawalReason.DELETED)
 
 
+def renew(before: str, after: str, *, undone: bool = False) -> IdentityChanged:
+    """A protected change of identity."""
+    return IdentityChanged(LocalId(before), LocalId(after), undone)
+
+
 class Bad:
     """A unit to be rejected."""
 
@@ -96,7 +102,7 @@ class Bad:
         self.message, self.raw = message, raw
 
 
-Part = ClientRecord | CareItem | SourceMerge | StaffEntry | Withdrawal | Bad
+Part = ClientRecord | CareItem | SourceMerge | StaffEntry | Withdrawal | IdentityChanged | Bad
 Unit = Sequence[tuple[Part, Instant | None]]
 
 
@@ -135,6 +141,8 @@ def _add(builder: BatchBuilder, part: Part, as_at: Instant | None) -> None:
             builder.staff(part, as_at)
         case Withdrawal():
             builder.withdrawal(part, as_at)
+        case IdentityChanged():
+            builder.identity_change(part, as_at)
         case Bad():
             builder.reject("line 2", "nhs_number", "bad_value", part.message, part.raw)
 

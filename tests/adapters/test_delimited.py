@@ -273,3 +273,42 @@ def test_an_action_that_cannot_be_told_is_quarantined(
     batches = read(tmp_path, f"ACTION,CHANGED,{HEADER}\n{row}\n", ACTIONS)
     assert rejections(batches) == [("line 2", field, reason)]
     assert loaded(batches) == loaded(batches, "withdrawals") == []
+
+
+# --- protected changes of identity --------------------------------------------------------------
+RENEWALS = file_settings(
+    columns={**COLUMNS, "action": ("ACTION",), "former_local_id": ("WAS",)},
+    codes={
+        **SEXES,
+        "action": {"U": "upsert", "P": "identity_changed", "X": "identity_change_undone"},
+    },
+    date_formats=("%d/%m/%Y",),
+)
+
+
+@pytest.mark.parametrize(
+    ("start", "declared"),
+    [
+        ("P,,", ("1", "1", False)),
+        ("P,7,", ("7", "1", False)),
+        ("X,7,", ("7", "1", True)),
+        ("X,,", ("1", "1", True)),
+        ("U,7,", None),
+        (",7,", None),
+    ],
+)
+def test_a_row_whose_action_says_so_declares_a_new_identity(
+    tmp_path: Path, start: str, declared: tuple[str, str, bool] | None
+) -> None:
+    batches = read(tmp_path, f"ACTION,WAS,{HEADER}\n{start}{ROW}\n", RENEWALS)
+    rows = loaded(batches, "changes")
+    assert rejections(batches) == loaded(batches, "withdrawals") == []
+    found = [(row["before"], row["after"], row["undone"]) for row in rows]
+    assert found == ([declared] if declared else [])
+    assert [row["local_id"] for row in loaded(batches)] == ["1"]
+
+
+def test_a_new_identity_that_cannot_be_read_is_quarantined_not_lost(tmp_path: Path) -> None:
+    batches = read(tmp_path, f"ACTION,WAS,{HEADER}\nP,7,,,,,,,,,\n", RENEWALS)
+    assert rejections(batches) == [("line 2", "local_id", "missing_value")]
+    assert loaded(batches) == loaded(batches, "changes") == []

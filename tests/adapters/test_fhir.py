@@ -228,6 +228,45 @@ def test_a_deletion_by_another_id_than_the_sources_needs_the_patient(tmp_path: P
     assert [r.reason for r in read.rejected] == ["missing_value"]
 
 
+SIGN = "https://pas.example/new-identity"
+
+
+def parts(**values: object) -> dict[str, object]:
+    """The extension with parts."""
+    names = {str: "valueString", bool: "valueBoolean"}
+    told = [{"url": name, names[type(value)]: value} for name, value in values.items()]
+    return {"url": SIGN, "extension": told}
+
+
+@pytest.mark.parametrize(
+    ("extension", "declared"),
+    [
+        ({"url": SIGN, "valueBoolean": True}, [("p1", "p1", False)]),
+        ({"url": SIGN, "valueBoolean": False}, [("p1", "p1", True)]),
+        (parts(former="p0"), [("p0", "p1", False)]),
+        (parts(former="p0", undone=True), [("p0", "p1", True)]),
+        ({"url": "https://else.example", "valueBoolean": True}, []),
+    ],
+)
+def test_a_declared_extension_is_a_new_identity(
+    tmp_path: Path, extension: object, declared: list[tuple[str, str, bool]]
+) -> None:
+    read = read_ndjson(tmp_path, patient(extension=[extension]), identity_change_sign=SIGN)
+    rows = [row for batch in read.batches for row in batch.changes.to_pylist()]
+    assert [(row["before"], row["after"], row["undone"]) for row in rows] == declared
+    assert ([r.local_id for r in read.records], read.rejected) == (["p1"], [])
+    without = read_ndjson(tmp_path, patient(extension=[extension]))
+    assert not any(batch.changes.num_rows for batch in without.batches)
+
+
+@pytest.mark.parametrize("extension", [{"url": SIGN, "valueString": "p0"}, parts(undone=True)])
+def test_a_new_identity_in_another_form_is_quarantined_not_lost(
+    tmp_path: Path, extension: object
+) -> None:
+    read = read_ndjson(tmp_path, patient(extension=[extension]), identity_change_sign=SIGN)
+    assert ([r.reason for r in read.rejected], read.records) == (["bad_value"], [])
+
+
 def test_an_inactive_patient_is_not_withdrawn(tmp_path: Path) -> None:
     read = read_ndjson(tmp_path, patient(active=False))
     assert ([r.local_id for r in read.records], withdrawn(read)) == (["p1"], [])

@@ -300,6 +300,35 @@ def test_what_withdraws_a_person(one, kind, segments, withdrawn, records):
     assert [record["local_id"] for record in found] == records
 
 
+@pytest.mark.parametrize(
+    ("segment_sent", "declared"),
+    [
+        ("ZPI", [("R1", "R1", False)]),
+        ("ZPI||", [("R1", "R1", False)]),
+        ("ZPI|R0", [("R0", "R1", False)]),
+        ("ZPI|R0|N", [("R0", "R1", False)]),
+        ("ZPI|R0|y", [("R0", "R1", True)]),
+        ("ZPX|R0", []),
+    ],
+)
+def test_a_declared_segment_is_a_new_identity(one, segment_sent, declared):
+    told = source(identity_change_sign="ZPI")
+    records, _, _, batch = one(PID, segment_sent, kind="ADT^A31", of=told)
+    columns = (batch.changes[c].to_pylist() for c in ("before", "after", "undone"))
+    assert list(zip(*columns, strict=True)) == declared
+    assert batch.changes["as_at"].to_pylist() == ["2026-01-02T03:04:05Z"] * len(declared)
+    assert [record["local_id"] for record in records] == ["R1"]
+    *_, undeclared = one(PID, segment_sent, kind="ADT^A31")
+    assert undeclared.changes.num_rows == 0
+
+
+def test_a_new_identity_that_cannot_be_read_is_quarantined_not_lost(one):
+    told = source(identity_change_sign="ZPI")
+    *_, batch = one(PID, "ZPI|R0|maybe", kind="ADT^A31", of=told)
+    assert [(r.where, r.reason) for r in batch.rejected] == [("message 1, ZPI-2", "bad_value")]
+    assert (batch.records.num_rows, batch.changes.num_rows) == (0, 0)
+
+
 def test_a_file_of_items_withdraws_nobody(one):
     *_, batch = one("PID|1||R1", kind="ADT^A29", file={"kind": "care_item"})
     assert (batch.withdrawals.num_rows, batch.rejected[0].reason) == (0, "not_supported")

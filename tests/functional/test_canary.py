@@ -81,6 +81,9 @@ COMMANDS: dict[str, tuple[tuple[str, ...], int]] = {
     "evaluate": ((), 4),
     "explain": (("pas/pasL1", "gp/gpL1"), 0),
     "person": (("show", "nobody"), 5),
+    "consent": (("list", "nobody"), 6),
+    "agreement": (("list",), 6),
+    "break-glass": (("list",), 6),
 }
 
 

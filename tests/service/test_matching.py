@@ -23,12 +23,12 @@ from schemas.identifiers import LocalId, NhsNumber, OdsCode, PersonId, Postcode,
 from schemas.records import ClientRecord
 from schemas.settings_file import parse_settings
 from service.access import Actor
+from service.candidates import minimum
 from service.matching import (
     TOO_MANY,
     Access,
     Caution,
     match,
-    minimum,
     question,
     search,
 )
@@ -93,6 +93,9 @@ class FakeStore:
 
     def last_run(self) -> Any:
         return SimpleNamespace(run_id=self.run_id) if self.run_id else None
+
+    def former_identities(self) -> tuple[()]:
+        return ()
 
     def match_columns(self) -> pa.Table:
         rows = self._rows()

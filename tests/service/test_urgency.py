@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from service.review_queue import FACTORS, KINDS, REPORTED, REUSED, SECOND, Facts
+from service.review_queue import (
+    FACTORS,
+    KINDS,
+    PROTECTED,
+    REPORTED,
+    REUSED,
+    SECOND,
+    STILL_APART,
+    Facts,
+)
 
 PLAIN = Facts(
     kind="near the threshold", bits=20.0, near=False, records=2, large=False,
@@ -28,6 +37,8 @@ def codes(**more: Any) -> list[str]:
         ({"kind": REPORTED}, "wrong_person"),
         ({"kind": SECOND}, "second_person"),
         ({"kind": REUSED}, "reused_id"),
+        ({"kind": PROTECTED}, "protected"),
+        ({"kind": STILL_APART}, "still_apart"),
         ({"kind": "contested"}, "contested"),
         ({"large": True}, "many_records"),
         ({"near": True}, "near_threshold"),
@@ -41,7 +52,7 @@ def test_a_plain_task_has_no_factor_and_every_kind_has_at_most_one() -> None:
     assert codes() == []
     assert all(len(codes(kind=kind)) <= 1 for kind in KINDS)
     assert {code for kind in KINDS for code in codes(kind=kind)} == {
-        "wrong_person", "second_person", "reused_id", "contested",
+        "wrong_person", "second_person", "reused_id", "contested", "protected", "still_apart",
     }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from unittest.mock import patch
 from schemas.dates import Instant
 from schemas.decisions import Standing, Verdict
 from schemas.errors import CommonthreadError, NeedsDecision
-from schemas.identifiers import PersonId
+from schemas.identifiers import LocalId, PersonId, SourceId
 from service.corrections import merge as join_persons
 from service.corrections import split as part_person
 from service.corrections import wrong as wrong_person
@@ -25,10 +25,11 @@ from service.decisions import decide, revoke
 from service.held import approve_run
 from service.looking import explain_pair, show_history
 from service.runs import Fate, RunState
+from service.shielded import seen_by
 from service.undo import release_run, undo_run
 from tests.spec.lifecycle_text import Line
 from tests.spec.lifecycle_world import World, described
-from tests.store_samples import merge, unmerge, withdraw
+from tests.store_samples import merge, renew, unmerge, withdraw
 
 NONE_AT_ALL = {
     "join": {"max_joined": 0, "max_joined_fraction": 0.0},
@@ -152,6 +153,17 @@ def _merges(world: World, source: str, retired: str, survivor: str) -> None:
 @step(r"(\w+) takes back the merge of <name> and <name>")
 def _unmerges(world: World, source: str, one_id: str, other: str) -> None:
     world.tell_parts(source, unmerge(one_id.split("/")[1], other.split("/")[1]))
+
+
+@step(r"(\w+) gives <name> a protected new identity(?: as <name>)?")
+def _renews(world: World, source: str, old: str, new: str | None) -> None:
+    world.tell_parts(source, renew(old.split("/")[1], (new or old).split("/")[1]))
+
+
+@step(r"(\w+) takes back the new identity of <name>(?: as <name>)?")
+def _renews_not(world: World, source: str, old: str, new: str | None) -> None:
+    change = renew(old.split("/")[1], (new or old).split("/")[1], undone=True)
+    world.tell_parts(source, change)
 
 
 # what the nightly run and its keepers do
@@ -334,6 +346,38 @@ def _unexplained(world: World, one: str, two: str) -> None:
     except CommonthreadError:
         return
     raise AssertionError("the two records were compared and explained")
+
+
+@step(r"cat knows nothing of ([A-Z]), nor of <words>")
+def _unknown(world: World, letter: str, words: str) -> None:
+    """Nobody who is not of the named staff can tell that there were such a person or records."""
+    person, names = world.noted[letter], set(_names(words))
+    assert person not in world.told("cat"), "the old person's id is told"
+    for name in names:
+        source, local_id = name.split("/")
+        seen = seen_by(world.actor("cat"), world.store)
+        assert seen.record(SourceId(source), LocalId(local_id)) is None
+    at = [None, *(run.run_id for run in world.store.runs())]
+    assert not names & set[str]().union(*(world.exported("cat", run) for run in at))
+
+
+@step(r"cat sees <name>(?:, and no trace of ([A-Z]))?")
+def _known(world: World, name: str, letter: str | None) -> None:
+    told = world.told("cat")
+    assert name in world.exported("cat")
+    assert world.persons()[name] in told
+    assert letter is None or world.noted[letter] not in told
+
+
+@step(r"ann still sees <words>")
+def _named_sees(world: World, words: str) -> None:
+    assert set(_names(words)) <= world.exported("ann")
+
+
+@step(r"before run (\d+) cat was shown nothing of <name>")
+def _never_shown(world: World, run: str, name: str) -> None:
+    for earlier in range(1, int(run)):
+        assert name not in world.exported("cat", earlier)
 
 
 @step(r"it waits for a second person, because <words>")

@@ -12,7 +12,7 @@ import atexit
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -32,15 +32,18 @@ from schemas.demographics import (
     NhsNumberClaim,
     Telecom,
 )
-from schemas.errors import CommonthreadError
+from schemas.errors import CommonthreadError, NotFound
 from schemas.identifiers import LocalId, NhsNumber, OdsCode, PersonId, Postcode, SourceId
 from schemas.records import ClientRecord
 from schemas.settings import LinkSettings, ReviewSettings, Settings, SourceSettings
 from service.access import Actor
 from service.decisions import Desk
 from service.linking import LinkReport, link_records
+from service.looking import show_history, show_person
 from service.model_files import kept_file, load_model, write_whole
+from service.review import list_decisions, list_tasks, show_task
 from service.review_queue import KINDS, Queue
+from service.shielded import seen_by
 from store.keyring import KEY_FILE, FileKey, create_keyring, open_keyring
 from store.sql_store import SqlStore, open_store
 from tests.functional.small import nhs_number
@@ -187,7 +190,8 @@ class World(Living):
     def actor(self, name: str) -> Actor:
         """A member of the data team."""
         assert name in STAFF, f"nobody is called {name}"
-        return Actor(name, "data_team", "data-quality")
+        named = name in self.settings.review.named_staff
+        return Actor(name, "data_team", "data-quality", named)
 
     def say(self, name: str, record: ClientRecord, at: Instant | None = None) -> None:
         """A source says a record, now or as of another time, in a file of its own."""
@@ -236,6 +240,29 @@ class World(Living):
         for source, local_id, person in self.export(run_id):
             groups.setdefault(person, []).append(f"{source}/{local_id}")
         return sorted(sorted(group) for group in groups.values())
+
+    def exported(self, name: str, run_id: int | None = None) -> set[str]:
+        """The records in an export that a member of staff takes, now or of a former run."""
+        rows = seen_by(self.actor(name), self.store).export_rows(run_id)
+        return {f"{source}/{local_id}" for chunk in rows for source, local_id, _ in chunk}
+
+    def told(self, name: str) -> str:
+        """All that a member of staff can be told of persons: every export, every person's page and
+        history, every task and decision."""
+        actor, store, desk = self.actor(name), self.store, self.desk(name)
+        said: list[Any] = []
+        runs = [None, *(run.run_id for run in store.runs())]
+        ids = {person for run in runs for _, _, person in self.export(run)}
+        for run in runs:
+            said += list(seen_by(actor, store).export_rows(run))
+        for person in sorted(ids):
+            for show in (show_person, show_history):
+                with suppress(NotFound):
+                    said.append(show(store, actor, person, self.now))
+        said += [list_tasks(desk, 100), list_decisions(desk, 100)]
+        for task in Queue(desk).mine:
+            said.append(show_task(desk, task.task))
+        return repr(said)
 
     def asked(self) -> list[tuple[set[str], set[str], str]]:
         """Every open task: the records of the one person, of the other, and why."""

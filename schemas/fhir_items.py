@@ -1,4 +1,7 @@
-"""Care items that came in another format than FHIR, as FHIR R4 resources.
+"""Care items that came in another format than FHIR, as FHIR R4 resources. Values in, values out.
+
+It stands among the words of the domain because both those who write feeds and those who answer
+queries say items so.
 
 Rules:
 - Built is the first resource type of the item's heading: what the item has, and the least that the
@@ -26,7 +29,7 @@ Resource = dict[str, Any]
 
 def without_empty(resource: Mapping[str, Any]) -> Resource:
     """The resource without its empty elements, which FHIR does not allow."""
-    return {key: value for key, value in resource.items() if value not in (None, "", [], {}, ())}
+    return {key: value for key, value in resource.items() if value or value is False or value == 0}
 
 
 def organisation(code: str | None) -> Resource | None:
