@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,17 +19,22 @@ from commands.common import (
     record_name,
     show_json,
 )
-from schemas.errors import InputError
+from commands.lean import leave_pandas_out
+from schemas.errors import CommonthreadError, InputError, NotFound
 
 if TYPE_CHECKING:
     from service.decisions import Desk
 
 VERDICTS = ("same", "different", "undecided")
+LATER, QUIT = "later", "quit"
+KEYS = {word[0]: word for word in (*VERDICTS, LATER, QUIT)}
+PROMPT = "same, different, undecided, later or quit? [s/d/u/l/q] "
 
 
 @contextmanager
 def at_the_desk(root: Path, command: str, purpose: str | None) -> Iterator[Desk]:
     """The open store with all that somebody who decides needs. Raises: InputError: no model yet."""
+    leave_pandas_out()
     from service.decisions import Desk
     from service.model_files import load_model
     from wiring import clock
@@ -76,12 +82,22 @@ def review_show(root: Path, task: str, as_json: bool, purpose: str | None) -> No
 
 @review.command("next")
 @click.option("--kind", default=None, help="The first of this kind.")
+@click.option(
+    "--answer", "answering", is_flag=True, help="Answer it with one key, then see the following."
+)
 @json_option
 @purpose_option
 @click.pass_obj
-def review_next(root: Path, kind: str | None, as_json: bool, purpose: str | None) -> None:
+def review_next(
+    root: Path, kind: str | None, answering: bool, as_json: bool, purpose: str | None
+) -> None:
     """The most consequential task, side by side."""
-    _show(root, None, as_json, purpose, kind)
+    if not answering:
+        _show(root, None, as_json, purpose, kind)
+        return
+    if as_json:
+        raise InputError("--answer is for reading; with --json call `review decide`")
+    answer_each(root, kind, purpose)
 
 
 def _show(
@@ -93,6 +109,72 @@ def _show(
     with at_the_desk(root, "review-show", purpose) as desk:
         shown = show_task(desk, task, kind)
     finish(shown, shown_lines(shown), as_json)
+
+
+def answer_each(root: Path, kind: str | None, purpose: str | None) -> None:
+    """Shows task after task and writes each answer at once, as the commands `next` and `decide`
+    would: who may, and what stands, is asked anew each time."""
+    from schemas.decisions import Verdict
+    from service.review import answer, show_task
+    from service.review_lines import decided_lines, shown_lines
+
+    later: set[str] = set()
+    answered = 0
+    while True:
+        try:
+            with at_the_desk(root, "review-show", purpose) as desk:
+                shown = show_task(desk, None, kind, later)
+        except NotFound as none:
+            if not answered and not later:
+                raise
+            click.echo(str(none))
+            break
+        click.echo("\n".join(["", *shown_lines(shown, command=False), ""]))
+        verdict, reason = _asked()
+        if verdict == QUIT:
+            break
+        if verdict == LATER:
+            later.add(shown["task"])
+            continue
+        try:
+            with at_the_desk(root, "review-decide", purpose) as desk:
+                done = answer(desk, shown["task"], Verdict(verdict), reason)
+        except CommonthreadError as refused:
+            click.echo(f"error: {refused}", err=True)
+            later.add(shown["task"])
+            continue
+        answered += 1
+        click.echo(decided_lines(done)[0])
+    click.echo(f"{answered:,} answered, {len(later):,} left for later")
+
+
+def _asked() -> tuple[str, str]:
+    """A verdict, `LATER` or `QUIT`, and the reason of a verdict. No reason: the key is asked again,
+    so that a slip of the finger is taken back."""
+    while True:
+        click.echo(PROMPT, nl=False)
+        verdict = KEYS.get(_key())
+        click.echo(verdict or "")
+        if verdict in (LATER, QUIT):
+            return verdict, ""
+        if verdict:
+            click.echo("reason (none: choose again): ", nl=False)
+            line = sys.stdin.readline()
+            if line.strip():
+                return verdict, line.strip()
+            if not line:
+                return QUIT, ""
+
+
+def _key() -> str:
+    """One key of a terminal, or how a line of a pipe begins; at the end, the key of `QUIT`."""
+    if sys.stdin.isatty():
+        try:
+            return click.getchar().lower()
+        except EOFError:
+            return "q"
+    line = sys.stdin.readline()
+    return line.strip().lower()[:1] if line else "q"
 
 
 @review.command("decide")

@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,9 @@ from service.decisions import Desk, decide
 from service.looking import explain_records, shown_record
 from service.ports import HeldRecord
 from service.quality_control import judge
-from service.review_queue import QUALITY, Persons, Queue, Task, locked
+from service.review_across import Third, across, thirds
+from service.review_persons import Persons, locked
+from service.review_queue import QUALITY, Queue, Task
 
 
 def list_tasks(desk: Desk, limit: int, kind: str | None = None) -> dict[str, Any]:
@@ -60,19 +62,32 @@ COMPARED: tuple[tuple[str, tuple[str, ...]], ...] = (
 _AGREES = frozenset({"same", "same 1 January", "equivalent"})
 
 
-def show_task(desk: Desk, name: str | None = None, kind: str | None = None) -> dict[str, Any]:
+def show_task(
+    desk: Desk, name: str | None = None, kind: str | None = None, later: Collection[str] = ()
+) -> dict[str, Any]:
     """Two records side by side; without a name, those of the first task, of a kind or of any.
+
+    Args:
+        later: names of tasks that are passed over.
 
     Raises: NotPermitted, NotFound, InputError.
     """
     permit(desk.actor, Action.REVIEW_SHOW, desk.store, desk.clock)
     queue = Queue(desk)
-    task = _found(desk, Action.REVIEW_SHOW, lambda: queue.find(name) if name else queue.first(kind))
+    task = _found(
+        desk,
+        Action.REVIEW_SHOW,
+        lambda: queue.find(name) if name else queue.first(kind, later),
+    )
     held = desk.store.held(task.pair)
     before = _Telling(desk, _prior(queue, task))
-    whom = about([*held, *before.held.values()])
+    near = _near(queue, held)
+    whom = about([*held, *before.held.values(), *(r for one in near for r in one.records)])
     record(desk.actor, Action.REVIEW_SHOW, desk.store, desk.clock, task=task.task, **whom)
-    return _shown(queue, task, held) | {"decisions": before.rows}
+    return _shown(queue, task, held) | {
+        "thirds": [one.shown for one in near],
+        "decisions": before.rows,
+    }
 
 
 def _found(desk: Desk, action: Action, find: Callable[[], Task]) -> Task:
@@ -85,11 +100,33 @@ def _found(desk: Desk, action: Action, find: Callable[[], Task]) -> Task:
         raise
 
 
+Sides = tuple[Sequence[HeldRecord], Sequence[HeldRecord]]
+
+
+def _sides(everyone: Persons, held: Sequence[HeldRecord]) -> Sides:
+    """All records of either person, the one in front first."""
+    one, two = (list(everyone.of([mine]).values()) for mine in held)
+    return one, two
+
+
+def _together(held: Sequence[HeldRecord]) -> bool:
+    one, two = held
+    return one.person_id is not None and one.person_id == two.person_id
+
+
+def _near(queue: Queue, held: Sequence[HeldRecord]) -> list[Third]:
+    """Third persons in the question; none where a restricted person is in it."""
+    everyone = Persons(queue.desk, held)
+    if _together(held) or everyone.restricted(held):
+        return []
+    return thirds(queue, _sides(everyone, held))
+
+
 def _shown(queue: Queue, task: Task, held: Sequence[HeldRecord]) -> dict[str, Any]:
     desk, (one, two) = queue.desk, held
     everyone = Persons(desk, held)
     restricted = everyone.restricted(held)
-    together = one.person_id is not None and one.person_id == two.person_id
+    together = _together(held)
     found = explain_records(desk.settings, desk.model, one, two, together)
     levels = {f["field"]: f["level"] for f in found.fields}
     return {
@@ -111,6 +148,7 @@ def _shown(queue: Queue, task: Task, held: Sequence[HeldRecord]) -> dict[str, An
         ],
         "marks": {name: _mark([levels.get(f) for f in fields]) for name, fields in COMPARED},
         "fields": found.fields,
+        "across": None if together else across(queue, _sides(everyone, held)),
         "open": len(queue.mine),
     }
 
@@ -138,6 +176,7 @@ def _prior(queue: Queue, task: Task) -> list[Decision]:
 def _told(one: Decision) -> dict[str, Any]:
     return {
         "decision": one.decision_id,
+        "act": one.act,
         "task": task_id(*one.pair),
         "verdict": one.verdict.value,
         "standing": one.standing.value,
@@ -188,19 +227,24 @@ class Answered:
     """What became of an answer.
 
     Attributes:
+        pairs: pairs of records that it was written for.
         against: decisions that keep a judgement for quality control from acting.
         left: open tasks that this actor may see.
+        days: after so many an undecided task comes back.
     """
 
     decision: Decision
+    pairs: int
     against: tuple[Decision, ...]
     left: int
+    days: int
 
     @property
     def document(self) -> dict[str, Any]:
         """For a script."""
         against = [d.decision_id for d in self.against]
-        return _told(self.decision) | {"contradicts": against, "open": self.left}
+        more = {"pairs": self.pairs, "contradicts": against, "open": self.left}
+        return _told(self.decision) | more
 
 
 def answer(desk: Desk, name: str, verdict: Verdict, reason: str) -> Answered:
@@ -215,7 +259,10 @@ def answer(desk: Desk, name: str, verdict: Verdict, reason: str) -> Answered:
         decision, against = judge(desk, task.pair, verdict, reason)
     else:
         decision = decide(desk, task.pair, verdict, reason)
-    return Answered(decision, tuple(against), len(Queue(desk).mine))
+    queue = Queue(desk)
+    pairs = sum(d.act == decision.act and d.standing is decision.standing for d in queue.decisions)
+    days = desk.settings.review.undecided_days
+    return Answered(decision, pairs, tuple(against), len(queue.mine), days)
 
 
 def list_decisions(

@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import Any
 
-from schemas.decisions import Standing
+from schemas.codes import NumberStatus
+from schemas.decisions import Standing, Verdict
 from service.corrections import Correction, Viewer
 from service.quality_control import Agreement, Drawn
 from service.review import Answered
+from service.review_queue import STILL_APART
 from service.summary import aligned
 
 _MARKS = {"agrees": "=", "partly": "~", "differs": "x", "unknown": " "}
 _WIDTH = 38
+_STATUS = {status.value: status.name.replace("_", " ").lower() for status in NumberStatus}
+_STANCES = {
+    "join": "strong enough to join", "between": "in the review band", "against": "too weak",
+    "forbidden": "forbidden",
+}  # fmt: skip
 _LEGEND = "= agrees   ~ partly   x differs   blank: nothing to compare"
 
 
@@ -45,8 +52,9 @@ def task_lines(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def shown_lines(shown: dict[str, Any]) -> list[str]:
-    """Two records side by side, what speaks for and against, what was decided before."""
+def shown_lines(shown: dict[str, Any], command: bool = True) -> list[str]:
+    """Two records side by side, what speaks for and against, what was decided before; last, if
+    wanted, the command that decides it."""
     urgent = "; ".join(shown["reasons"]) or "nothing special"
     lines = [f"task {shown['task']}   {shown['kind']}   ({urgent})", *wrap(shown["why"], 96), ""]
     if shown["restricted"]:
@@ -61,9 +69,13 @@ def shown_lines(shown: dict[str, Any]) -> list[str]:
         f"match weight {shown['bits']:+.2f} bits (probability {shown['probability']:.6f}): "
         f"{shown['verdict_of_the_model']}",
         f"shown now as {'one person' if shown['published_as_one'] else 'two persons'}",
+        *_across(shown),
+        *_thirds(shown),
     ]
     if shown["decisions"]:
-        lines += ["", "decided before about either record:", *decision_lines(shown["decisions"])]
+        lines += ["", "decided before about either record:", *_acts(shown["decisions"])]
+    if not command:
+        return lines
     decide = f"commonthread review decide {shown['task']} same|different|undecided --reason '…'"
     return [*lines, "", decide]
 
@@ -76,7 +88,7 @@ def _side_by_side(shown: dict[str, Any]) -> list[str]:
     names = [name for name in one if name not in ("source", "local_id")]
     first = [name for name in shown["marks"] if name in names]
     for name in [*first, *(name for name in names if name not in first)]:
-        left, right = _texts(one[name]), _texts(two[name])
+        left, right = (_texts(_worded(name, side[name])) for side in (one, two))
         if not left and not right:
             continue
         mark = _MARKS[shown["marks"].get(name, "unknown")]
@@ -92,17 +104,71 @@ def _others(shown: dict[str, Any]) -> list[str]:
     lines = []
     sides = ("both",) if shown["published_as_one"] else ("left", "right")
     for side, others in zip(sides, shown["others"], strict=True):
-        for other in others:
-            known = [
-                "; ".join(other["names"]), other["birth_date"], other["gender"],
-                other["nhs_number"], f"{other['source']} / {other['local_id']}",
-            ]  # fmt: skip
-            lines.append(f"also {side}: " + ", ".join(str(v) for v in known if v))
+        lines += [f"also {side}: {_known(other)}" for other in others]
     return [*lines, ""] if lines else []
+
+
+def _across(shown: dict[str, Any]) -> list[str]:
+    """What the pairs of records across both persons say, and whether one person is enough."""
+    found = shown["across"]
+    if found is None:
+        return []
+    lines = []
+    if found["pairs"] > 1:
+        counts = ", ".join(
+            f"{found[name]:,} {words}" for name, words in _STANCES.items() if found[name]
+        )
+        some = "" if found["compared"] == found["pairs"] else f", {found['compared']:,} compared"
+        lines += ["", f"{found['pairs']:,} pairs of records across the two{some}: {counts}"]
+        lines += [f"against: {_pair(one)}" for one in found["worst"]]
+    if found["second_person"]:
+        lines.append(f"`same` would wait for a second person: {found['second_person']}")
+    return lines
+
+
+def _thirds(shown: dict[str, Any]) -> list[str]:
+    lines = []
+    for third in shown["thirds"]:
+        more = f" and {third['records'] - 1:,} more" if third["records"] > 1 else ""
+        lines += ["", f"also in question: {_known(third['record'])}{more}"]
+        for side in ("left", "right"):
+            one = third[side]
+            lines.append(f"   with {side}: {_STANCES[one['stance']]}: {_pair(one)}")
+            persons = shown["records"][side == "right"]["person_id"], third["person_id"]
+            if shown["kind"] == STILL_APART and one["stance"] == "forbidden" and all(persons):
+                lines.append(
+                    "   that is in the way. If they are one too: `commonthread person merge"
+                    f" {persons[0]} {persons[1]} --reason '…'`; if not, revoke what is wrong"
+                )
+    return lines
+
+
+def _pair(one: dict[str, Any]) -> str:
+    """A pair of records, its weight, and what counts against it."""
+    fields = [f"{f['field']} {f['level']} {f['bits']:+.1f}" for f in one["fields"]]
+    why = "; ".join([one["guard"]] if one["guard"] else fields)
+    return f"{one['records'][0]} with {one['records'][1]}, {one['bits']:+.1f} bits" + (
+        f" ({why})" if why else ""
+    )
+
+
+def _known(record: dict[str, Any]) -> str:
+    """A record on one line."""
+    where = record["addresses"]
+    known = [
+        "; ".join(record["names"]), record["birth_date"], record["gender"], record["nhs_number"],
+        where[0] if isinstance(where, list) and where else None,
+        f"{record['source']} / {record['local_id']}",
+    ]  # fmt: skip
+    return ", ".join(str(v) for v in known if v)
 
 
 def _row(label: str, left: str, right: str, mark: str = "") -> str:
     return f"{mark or ' '} {label:<18} {left:<{_WIDTH}}  {right}".rstrip()
+
+
+def _worded(name: str, value: Any) -> Any:
+    return _STATUS.get(value, value) if name == "nhs_number_status" else value
 
 
 def _texts(value: Any) -> list[str]:
@@ -127,6 +193,17 @@ def decision_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
+def _acts(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for all that was decided in one go and stands alike."""
+    found: dict[tuple[int, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault((row["act"], row["standing"]), []).append(row)
+    return [
+        decision_lines(some[:1])[0] + (f" (and {len(some) - 1:,} more pairs)" if some[1:] else "")
+        for some in found.values()
+    ]
+
+
 def decided_lines(answered: Answered) -> list[str]:
     """What became of a decision, and what is left."""
     one = answered.decision
@@ -135,7 +212,10 @@ def decided_lines(answered: Answered) -> list[str]:
         Standing.LABEL: "kept as a judgement; nothing changes",
         Standing.LIVE: "holds; the next link publishes it",
     }
-    lines = [f"decision {one.decision_id}: {one.verdict.value}; {told[one.standing]}"]
+    if one.verdict is Verdict.UNDECIDED:
+        told[Standing.LIVE] = f"nothing changes; the task comes back in {answered.days} days"
+    many = f", of {answered.pairs:,} pairs of records" if answered.pairs > 1 else ""
+    lines = [f"decision {one.decision_id}: {one.verdict.value}{many}; {told[one.standing]}"]
     if answered.against:
         ids = ", ".join(str(d.decision_id) for d in answered.against)
         lines.append(f"it contradicts decision {ids}: revoke that, and it can act")

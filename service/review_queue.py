@@ -7,11 +7,17 @@ Rules:
   for all. An answer about any of these pairs, or what follows from others, answers it.
 - Where a source merges what people decided apart, the decision holds, and the task stays until the
   decision or the merge is taken back.
+- Where a guard rail between other records keeps the link from what people held to be one, it is a
+  task again after that link: the decision alone has no effect (`STILL_APART`).
 - A task that somebody could not decide comes back after the days that the settings say.
 - Points are those of `FACTORS`, summed; ties go to what is nearest the join threshold. Quality
   control comes after all that waits for an answer.
+- Of equal points, tasks that share a person follow one another: who has read one has read most of
+  the next (service/review_order.py).
+- What bears something of an old and of a new identity is a task for named staff; a pair of the two
+  identities is nobody's.
 - Tasks of restricted persons go to named staff only. So do tasks of a colleague's own family, and
-  never to that colleague (`locked`, `_own_family`).
+  never to that colleague (service/review_persons.py).
 """
 
 from __future__ import annotations
@@ -21,25 +27,29 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from math import isfinite
+from math import isfinite, isinf
 from typing import Any
 
 from linkage.guards import DECIDED_APART, GUARDS
 from schemas.dates import to_instant
 from schemas.decisions import Origin, Standing, TaskId, Verdict, task_id
 from schemas.errors import InputError, NotFound, NotPermitted
-from schemas.identifiers import LocalId, PersonId, SourceId
-from schemas.items import Heading
 from service.decisions import Acting, Desk, Pair, acting
-from service.ports import HeldRecord, Store
+from service.former import FormerIdentity
+from service.ports import HeldRecord
+from service.review_order import kin_together
+from service.review_persons import Persons, locked
 from service.urgent import RESTRICTION_WAITS
 
 SECOND, REPORTED, REUSED, QUALITY = "second person", "wrong person", "reused id", "quality"
+PROTECTED, STILL_APART = "protected identity", "still apart"
 KINDS: dict[str, str] = {
     SECOND: "somebody held them to be one person; a second person must confirm",
     REPORTED: "somebody reported a wrong person; the records are apart until you have looked",
     REUSED: "a record that was judged is another person now; the decision rests",
+    PROTECTED: "one bears something of an old and of a new identity; it is shown with neither",
     RESTRICTION_WAITS: "a restriction or a death waits: whose is it?",
+    STILL_APART: "held to be one, yet the link keeps them apart: a guard rail lies between others",
     "contested": "other records of the group speak against joining them",
     "review band": "alike, but not enough to join without a look",
     **{guard.code: guard.reason for guard in GUARDS},
@@ -85,9 +95,11 @@ class Factor:
 FACTORS: tuple[Factor, ...] = (
     Factor("safeguarding", 50, "a safeguarding item hangs on it", lambda f: f.safeguarding),
     Factor("restricted", 50, "a restricted person", lambda f: f.restricted),
+    Factor("protected", 50, "a protected identity", lambda f: f.kind == PROTECTED),
     Factor("wrong_person", 40, "somebody reported a wrong person", lambda f: f.kind == REPORTED),
     Factor("second_person", 30, "only a second person is missing", lambda f: f.kind == SECOND),
     Factor("reused_id", 30, "a decision rests meanwhile", lambda f: f.kind == REUSED),
+    Factor("still_apart", 30, "a decision has no effect", lambda f: f.kind == STILL_APART),
     Factor("contested", 20, "records speak for it and against it", lambda f: f.kind == "contested"),
     Factor("many_records", 20, "it touches very many records", lambda f: f.large),
     Factor("near_threshold", 10, "close to the join threshold", lambda f: f.near),
@@ -134,7 +146,7 @@ class _Open:
     @property
     def linked(self) -> bool:
         """Whether the link asks; else a person did."""
-        return self.kind not in (SECOND, REPORTED, REUSED, QUALITY)
+        return self.kind not in (SECOND, REPORTED, REUSED, QUALITY, PROTECTED)
 
 
 class Queue:
@@ -155,25 +167,39 @@ class Queue:
         opened = self._open()
         held = {h.record_id: h for h in self.desk.store.held({r for o in opened for r in o.pair})}
         opened = [o for o in opened if o.pair[0] in held and o.pair[1] in held]
+        opened = [o for o in opened if not self.crosses(*(held[r] for r in o.pair))]
         persons = Persons(self.desk, [held[r] for o in opened for r in o.pair])
         tasks = [
             self._task(one, [held[r] for r in one.pair], persons)
             for one in self._one_each(opened, held, persons)
         ]
-        return sorted(
-            tasks,
-            key=lambda t: (t.kind == QUALITY, -t.points, self._distance(t.bits), t.task),
-        )
+        tasks.sort(key=lambda t: (t.kind == QUALITY, -t.points, self._distance(t.bits), t.task))
+        urgency = [(t.kind == QUALITY, t.points) for t in tasks]
+        ends = [(_person(held[one]), _person(held[two])) for one, two in (t.pair for t in tasks)]
+        return [tasks[at] for at in kin_together(urgency, ends)]
+
+    def crosses(self, one: HeldRecord, two: HeldRecord) -> bool:
+        """Whether a protected change of identity lies between them: nobody is asked then."""
+        ends = one.record_id, one.person_id, two.record_id, two.person_id
+        return any(change.crosses(*ends) for change in self._former)
+
+    @cached_property
+    def _former(self) -> Sequence[FormerIdentity]:
+        return self.desk.store.former_identities()
 
     @cached_property
     def mine(self) -> list[Task]:
         """Those that this actor may see."""
         return [task for task in self.tasks if not task.locked]
 
-    def first(self, kind: str | None = None) -> Task:
+    def first(self, kind: str | None = None, later: Collection[str] = ()) -> Task:
         """The most consequential task that this actor may see, of one kind or of any. Raises:
-        NotFound: there is none. InputError: no such kind."""
-        found = self.of_kind(kind)
+        NotFound: there is none. InputError: no such kind.
+
+        Args:
+            later: names of tasks to pass over.
+        """
+        found = [task for task in self.of_kind(kind) if task.task not in later]
         if not found:
             what = "no open task" if kind is None else "no open task of that kind"
             raise NotFound(
@@ -234,13 +260,16 @@ class Queue:
         strongest: dict[frozenset[str], _Open] = {}
         for one in sorted((o for o in opened if o.linked), key=lambda o: (-(o.bits or 0), o.pair)):
             left, right = (held[r] for r in one.pair)
-            key = frozenset(h.person_id or f"record {h.record_id}" for h in (left, right))
+            key = frozenset((_person(left), _person(right)))
             if len(key) == 1:  # both are in one person already: each pair is its own question
                 key = frozenset(map(str, one.pair))
                 answered = self.answers.answer([one.pair[0]], [one.pair[1]])
             else:
                 answered = self.answers.answer(persons.of([left]), persons.of([right]))
-            if answered is not None and one.kind != DECIDED_APART:
+            if one.kind == STILL_APART:
+                if self._since(persons.of([left]), persons.of([right])):
+                    continue
+            elif answered is not None and one.kind != DECIDED_APART:
                 continue
             if not self._left_open(persons.of([left]), persons.of([right])):
                 strongest.setdefault(key, one)
@@ -262,21 +291,49 @@ class Queue:
         for one in sorted(self._sayings(), key=lambda o: rank[o.kind]):
             if one.pair not in found and not (one.kind == REUSED and one.pair in self.undecided):
                 found[one.pair] = one
-        bits = {(row["left"], row["right"]): row["bits"] for row in self._linked}
+        bits = {(row["left"], row["right"]): row["bits"] for row in self.linked}
         return [_Open(o.pair, o.kind, bits.get(o.pair, o.bits)) for o in found.values()]
 
     @cached_property
-    def _linked(self) -> list[dict[str, Any]]:
+    def linked(self) -> list[dict[str, Any]]:
+        """Pairs that the latest link asks about: left, right, bits, reason."""
         rows: list[dict[str, Any]] = self.desk.store.review_tasks().to_pylist()
         return rows
 
     def _sayings(self) -> Iterable[_Open]:
         yield from self._from_decisions()
-        for row in self._linked:
+        for row in self.linked:
             pair = row["left"], row["right"]
-            yield _Open(pair, row["reason"], row["bits"])
+            yield _Open(pair, self._kind(row), row["bits"])
+        last = self.desk.store.last_run() if self._former else None
+        for left, right in last.summary.get("protected", {}).get("unsure", ()) if last else ():
+            yield _Open((left, right), PROTECTED)
         for pair, bits in self._quality_pairs():
             yield _Open(pair, QUALITY, bits)
+
+    def _kind(self, row: dict[str, Any]) -> str:
+        """Why the link asks. Infinite bits are those of a decision that it knew, and could not
+        follow."""
+        reason = str(row["reason"])
+        if reason == DECIDED_APART or not isinf(row["bits"]):
+            return reason
+        held = self.answers.answer([row["left"]], [row["right"]]) is Verdict.SAME
+        return STILL_APART if held else reason
+
+    def _since(self, ones: Collection[int], others: Collection[int]) -> bool:
+        """Whether two persons were held to be one after the latest link began, or wait for it."""
+        last = self.desk.store.last_run()
+        between = [
+            one
+            for one in self.answers.decisions
+            if one.verdict is Verdict.SAME
+            and any(a in ones and b in others for a, b in (one.pair, one.pair[::-1]))
+        ]
+        return last is None or any(
+            one.standing is Standing.PENDING
+            or max(one.decided_at, one.confirmed_at or "") > last.started_at
+            for one in between
+        )
 
     def _from_decisions(self) -> Iterable[_Open]:
         acts: set[tuple[int, int | None, Standing]] = set()
@@ -334,87 +391,5 @@ class Queue:
         )
 
 
-def locked(desk: Desk, restricted: bool, families: set[str]) -> str:
-    """Why the actor may not see a task, or what is said of its persons; '' if they may.
-
-    Args:
-        families: accounts whose own family they may be.
-    """
-    if desk.actor.name in families:
-        return "this task may be about your own family; a named colleague decides it"
-    if (restricted or families) and desk.actor.name not in desk.settings.review.named_staff:
-        return "this task goes to named staff; see [review] named_staff in partnership.toml"
-    return ""
-
-
-class Persons:
-    """What is known of the persons that tasks are about."""
-
-    def __init__(self, desk: Desk, records: Sequence[HeldRecord]) -> None:
-        self.members = members_of(desk.store, {h.person_id for h in records if h.person_id})
-        everyone = {h.record_id: h for h in records}
-        everyone |= {h.record_id: h for group in self.members.values() for h in group}
-        self.flagged = desk.store.with_items(everyone, Heading.SAFEGUARDING)
-        self.own = {
-            account: [found for name in names if (found := _own_record(desk.store, name))]
-            for account, names in desk.settings.review.own_records.items()
-        }
-
-    def of(self, records: Sequence[HeldRecord]) -> dict[int, HeldRecord]:
-        """All records of the persons of these."""
-        found = {h.record_id: h for h in records}
-        for held in records:
-            found |= {h.record_id: h for h in self.members.get(held.person_id or "", ())}
-        return found
-
-    def size(self, records: Sequence[HeldRecord]) -> int:
-        return len(self.of(records))
-
-    def restricted(self, records: Sequence[HeldRecord]) -> bool:
-        return any(h.record.restricted for h in self.of(records).values())
-
-    def safeguarding(self, records: Sequence[HeldRecord]) -> bool:
-        return not self.flagged.isdisjoint(self.of(records))
-
-    def families(self, records: Sequence[HeldRecord]) -> set[str]:
-        """Accounts whose own family this may be."""
-        everyone = self.of(records).values()
-        return {
-            account
-            for account, own in self.own.items()
-            if any(_own_family(mine, held) for mine in own for held in everyone)
-        }
-
-
-def members_of(store: Store, persons: set[PersonId]) -> Mapping[str, Sequence[HeldRecord]]:
-    """Person → its records."""
-    if not persons:
-        return {}
-    found: dict[str, list[HeldRecord]] = {}
-    for held in store.held(store.members(persons)):
-        if held.person_id:
-            found.setdefault(held.person_id, []).append(held)
-    return found
-
-
-def _own_record(store: Store, name: str) -> HeldRecord | None:
-    source, _, local_id = name.partition("/")
-    return store.record(SourceId(source), LocalId(local_id))
-
-
-def _own_family(mine: HeldRecord, other: HeldRecord) -> bool:
-    """The same person, or one family name at one postcode, past ones included."""
-    if mine.record_id == other.record_id:
-        return True
-    if mine.person_id and mine.person_id == other.person_id:
-        return True
-    names = _families(mine) & _families(other)
-    return bool(names and _postcodes(mine) & _postcodes(other))
-
-
-def _families(held: HeldRecord) -> set[str]:
-    return {n.family.casefold() for n in held.record.names if n.family}
-
-
-def _postcodes(held: HeldRecord) -> set[str]:
-    return {str(a.postcode) for a in held.record.addresses if a.postcode}
+def _person(held: HeldRecord) -> str:
+    return held.person_id or f"record {held.record_id}"
