@@ -5,8 +5,12 @@ linked; on the second a share of the records is new (4 in 10), changed (5 in 10:
 postcode and telephone) or withdrawn (1 in 10), and the same night is linked both ways: with what
 the first one left, and from nothing. Both must leave the same state, or the run fails.
 
-Seconds are wall time by stage: `features` and `blocks` read all records, `compare` and `decide`
-follow what changed; only these two go into the ratio.
+Seconds are wall time by stage: `features` and `blocks` read all records and `state` puts the new
+state together, `compare` and `decide` follow what changed; only these two go into the ratio. Beside
+it stand the processor's seconds of the two, which other work on the machine sways less.
+
+`--dirty` gives the increment as a number of records instead of a share: the same increment of ever
+larger indexes should cost the same.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +32,9 @@ from linkage.increment import Decided, Linked, LinkState, link_increment
 from linkage.model import uk_person
 from linkage.tables import read_columns
 
-STAGES = ("features", "blocks", "compare", "decide")
+STAGES = ("features", "blocks", "compare", "decide", "state")
+WORK = ("compare", "decide")
+"""Stages that go into the ratio."""
 NEW, CHANGED, WITHDRAWN = 0.4, 0.5, 0.1
 """Shares of the increment."""
 MOVED = ("address", "postcode", "phone")
@@ -40,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="*", default=[100_000, 1_000_000, 3_000_000])
     parser.add_argument("--percent", type=float, nargs="*", default=[0.25, 1.0, 4.0])
+    parser.add_argument("--dirty", type=int, nargs="*", default=[10_000], help="records")
     parser.add_argument("--repeats", type=int, default=3, help="of each increment; the median")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work", type=Path, default=RESULTS / "people")
@@ -47,7 +54,8 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     document = {"machine": machine(), "load_before": os.getloadavg()[0], "sizes": []}
     print(f"{document['machine']}; load before {document['load_before']:.1f}")
-    print(f"{'records':>10} {'run':>16} " + " ".join(f"{s:>9}" for s in STAGES) + f" {'ratio':>6}")
+    stages = " ".join(f"{stage:>9}" for stage in STAGES)
+    print(f"{'records':>10} {'run':>16} {stages} {'processor':>9} {'ratio':>6}")
     for size in options.sizes:
         document["sizes"].append(measure(size, options))
         (RESULTS / "increment.json").write_text(json.dumps(document, indent=1))
@@ -56,47 +64,67 @@ def main() -> None:
 def measure(size: int, options: argparse.Namespace) -> dict:
     """All runs of one size."""
     records = _records(size, options.seed, options.work)
-    found = {"records": size, "increments": []}
-    for percent in options.percent:
-        one, two, past = _nights(records, percent / 100, options.seed)
-        state = _linked(one, past.slice(0, 0), None)[0].state
-        whole, full = _linked(two, past.slice(0, 0), None)
-        runs = [_linked(two, past, state) for _ in range(options.repeats)]
-        for linked, _ in runs:
-            _check_same(linked.state, whole.state)
-        seconds = {s: float(np.median([r[1].get(s, 0.0) for r in runs])) for s in STAGES}
-        linked = runs[0][0]
-        entry = {
-            "percent": percent, "full": full, "increment": seconds,
-            "compared_full": whole.compared, "compared": linked.compared, "stats": linked.stats,
-        }  # fmt: skip
-        found["increments"].append(entry)
-        _print(size, "from nothing", full, None)
-        _print(size, f"{percent:g} %", seconds, _work(full) / _work(seconds))
-        print(f"{'':>10} compared {linked.compared:,} of {whole.compared:,}; {linked.stats}")
+    found: dict = {"records": size, "increments": []}
+    shares = [(f"{percent:g} %", percent / 100) for percent in options.percent]
+    shares += [(f"{dirty:,} records", dirty / size) for dirty in options.dirty]
+    for name, share in shares:
+        entry = _increment(records, share, options)
+        found["increments"].append({"name": name} | entry)
+        _print(size, "from nothing", entry["full"], None)
+        _print(size, name, entry["increment"], _work(entry["full"]) / _work(entry["increment"]))
+        compared, whole = entry["compared"], entry["compared_full"]
+        print(f"{'':>10} compared {compared:,} of {whole:,}; {entry['stats']}", flush=True)
     return found
 
 
+def _increment(records: pa.Table, share: float, options: argparse.Namespace) -> dict:
+    """One increment's figures, checked against the link from nothing."""
+    one, two, past = _nights(records, share, options.seed)
+    state = _linked(one, past.slice(0, 0), None)[0].state
+    del one
+    whole, full = _linked(two, past.slice(0, 0), None)
+    runs = []
+    for _ in range(options.repeats):
+        linked, seconds = _linked(two, past, state)
+        _check_same(linked.state, whole.state)
+        runs.append(seconds)
+    return {
+        "full": full,
+        "increment": {name: float(np.median([run[name] for run in runs])) for name in runs[0]},
+        "compared_full": whole.compared,
+        "compared": linked.compared,
+        "stats": linked.stats,
+    }
+
+
 def _work(seconds: dict[str, float]) -> float:
-    return seconds.get("compare", 0.0) + seconds["decide"]
+    return sum(seconds[stage] for stage in WORK)
 
 
 def _print(size: int, run: str, seconds: dict[str, float], ratio: float | None) -> None:
-    stages = " ".join(f"{seconds.get(stage, 0.0):9.3f}" for stage in STAGES)
-    print(f"{size:>10,} {run:>16} {stages} " + (f"{ratio:6.1f}" if ratio else ""))
+    stages = " ".join(f"{seconds[stage]:9.3f}" for stage in STAGES)
+    print(
+        f"{size:>10,} {run:>16} {stages} {seconds['processor']:9.3f} "
+        + (f"{ratio:6.1f}" if ratio else "")
+    )
 
 
 @dataclass
 class _Clock:
-    """Seconds by stage, from the calls of progress."""
+    """Seconds by stage, from the calls of progress; `processor` of the stages of `WORK`."""
 
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys((*STAGES, "processor"), 0.0)
+    )
     last: float = field(default_factory=perf_counter)
+    used: float = field(default_factory=process_time)
 
     def told(self, stage: str, _done: int, _total: int) -> None:
-        now = perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self.last
-        self.last = now
+        now, used = perf_counter(), process_time()
+        self.seconds[stage] += now - self.last
+        if stage in WORK:
+            self.seconds["processor"] += used - self.used
+        self.last, self.used = now, used
 
 
 def _linked(

@@ -11,6 +11,8 @@ Rules:
   are apart now, that person was split, because whoever kept its id may have meant the record.
 - A person of whom no record is left is emptied, and its id leads nowhere; likewise one of whom only
   records are left that are another person's now (service/reuse.py).
+- The cluster of a new identity never carries on a person of the old one (service/former.py): that
+  ends with the records that stay, or is emptied.
 - A cluster that no id goes over to founds a person. Its id derives from the founding record (the
   member with the smallest founder key) and a counter of how many persons that record has founded
   before: opaque, and the same if the run is repeated. A founder key is itself a keyed digest, so
@@ -24,7 +26,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +34,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from linkage.founders import founder_order
 from schemas.identifiers import PersonId
 from service.ports import Publication
 from service.runs import Fate
@@ -124,6 +127,7 @@ def changes(
     restore: pa.Table | None = None,
     another: Ints = _NO_RECORDS,
     returning: pa.Table | None = None,
+    parting: Sequence[tuple[int, Collection[PersonId]]] = (),
 ) -> Changes:
     """What must be published so that the partition `label` becomes the published one.
 
@@ -136,6 +140,8 @@ def changes(
         another: ids of records that have become another person.
         returning: `record_id` ascending, `person_id`: records that are back, and the published
             person that the last one they were in leads to.
+        parting: records of new identities, and the persons of the old that their clusters never
+            carry on.
     """
     ids, old_codes, present = _encoded(memberships, restore)
     old_ids = memberships["record_id"].to_numpy()
@@ -145,6 +151,7 @@ def changes(
     )
     claimed = old if returning is None else _claimed(record_ids, old, returning, ids, present)
     claimed = np.where(still[claimed] > 0, claimed, -1)
+    claimed = _unclaimed(record_ids, label, claimed, parting, ids)
     meeting = replace(_met(label, claimed, len(ids), present), old=old)
     revived = np.zeros(0, np.int64)
     if restore is not None:
@@ -174,6 +181,22 @@ def _claimed(
     last = _on_records(record_ids, returning["record_id"].to_numpy(), _codes(returning, ids))
     known = np.append(present, False)[last]
     return np.where((old < 0) & known, last, old)
+
+
+def _unclaimed(
+    record_ids: Ints,
+    label: Ints,
+    claimed: Ints,
+    parting: Sequence[tuple[int, Collection[PersonId]]],
+    ids: list[str],
+) -> Ints:
+    """`claimed` without what clusters of new identities would claim of the old."""
+    place = {person: code for code, person in enumerate(ids)} if parting else {}
+    for record_id, persons in parting:
+        codes = [place[person] for person in persons if person in place]
+        cluster = label[record_ids == record_id]
+        claimed = np.where(np.isin(label, cluster) & np.isin(claimed, codes), -1, claimed)
+    return claimed
 
 
 def _changes(
@@ -380,7 +403,7 @@ def _first_of_runs(values: Ints) -> npt.NDArray[np.int64]:
 
 def _founders(cluster: Ints, founders: pa.Array, clusters: int) -> Ints:
     """(clusters,) the row with the smallest founder key of each cluster."""
-    order = pc.sort_indices(founders).to_numpy().astype(np.int64)
+    order = founder_order(founders)
     out = np.full(clusters, -1, np.int64)
     out[cluster[order[::-1]]] = order[::-1]
     return out

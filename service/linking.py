@@ -28,22 +28,24 @@ from linkage.state import Decided
 from schemas.dates import Clock
 from schemas.errors import NeedsDecision
 from schemas.settings import Settings
-from service.identity import Changes, Ints, changes
+from service.identity import Changes, changes
 from service.inputs import (
     Inputs,
     active_undos,
-    composed,
     counting_records,
     delta_between,
     delta_since_publication,
     former_versions,
     in_force,
+    restored,
+    returned,
 )
 from service.model_files import kept_model, load_model, write_whole
 from service.ports import Store
+from service.protected import Bound, bound, partings
 from service.publication import Difference, difference, over_limits
-from service.reuse import become_another, same_still
-from service.runs import DELTA_SCHEMA, KeptState, NewRun, RunKind, RunRow, RunState, StateKey, Undo
+from service.reuse import become_another
+from service.runs import KeptState, NewRun, RunKind, RunRow, RunState, StateKey, Undo
 from service.training import SMALLEST_TRAINING, train_model
 from service.urgent import urgent_changes
 
@@ -102,16 +104,21 @@ class Ground:
 
     Attributes:
         table: the records that count, in the versions that count.
-        decided: what people and sources declared.
+        bound: what people and sources declared, changes of identity included.
         kept, last: the latest link state and run.
     """
 
     table: pa.Table
     inputs: Inputs
     key: StateKey
-    decided: Decided
+    bound: Bound
     kept: KeptState | None
     last: RunRow | None
+
+    @property
+    def decided(self) -> Decided:
+        """What is declared, as linkage takes it."""
+        return self.bound.decided
 
     @property
     def continues(self) -> bool:
@@ -156,7 +163,8 @@ def link_records(
     watch.lap("model")
     inputs = in_force(settings, model.hash, undone)
     key = StateKey(inputs.hash, *sequences)
-    ground = Ground(table, inputs, key, store.decided(), store.link_state(), last)
+    held_to = bound(store, table, store.decided())
+    ground = Ground(table, inputs, key, held_to, store.link_state(), last)
     watch.lap("state")
     if ground.kept is not None and ground.kept.key == key and not full:
         computed = ground.kept
@@ -314,10 +322,14 @@ def _publish(
     reference = restored(store, computed.delta)
     another = become_another(store, _news(ground, computed))
     returning = returned(store, ids, members)
-    change = changes(ids, founders, label, members, counts, tasks, reference, another, returning)
+    parting = partings(store)
+    change = changes(
+        ids, founders, label, members, counts, tasks, reference, another, returning, parting
+    )
     judged, against = change, members
     if reference is not None:
-        judged, against = changes(ids, founders, label, reference, counts, tasks), reference
+        judged = changes(ids, founders, label, reference, counts, tasks, parting=parting)
+        against = reference
     persons = len(against["person_id"].unique())
     over = over_limits(settings.link, judged, persons, len(against))
     told = difference(ground.table, label, against, judged, over, persons) if over else None
@@ -371,42 +383,6 @@ def _news(ground: Ground, computed: KeptState) -> pa.Table:
     return delta_between(kept.state.records, computed.state.records)
 
 
-def returned(store: Store, record_ids: Ints, members: pa.Table) -> pa.Table:
-    """Records that are back, and the person that their last one leads to (see `changes`)."""
-    if not len(members):
-        return members
-    there = np.isin(record_ids, members["record_id"].to_numpy(), assume_unique=True)
-    return store.last_persons(record_ids[~there].tolist())
-
-
-def restored(store: Store, delta: pa.Table) -> pa.Table | None:
-    """The partition of the run that the next one is to bring back, None where it brings none.
-    Records that have become another person since that run are left out of it.
-
-    Args:
-        delta: how the records differ from those of the last run that was published in full.
-    """
-    basis = _basis(store)
-    if basis is None:
-        return None
-    since = DELTA_SCHEMA.empty_table()
-    for run in store.runs():
-        if run.run_id > basis:
-            since = composed(since, store.run_delta(run.run_id))
-    return same_still(store, store.memberships(basis), composed(since, delta))
-
-
-def _basis(store: Store) -> int | None:
-    """The run whose persons the next one is to bring back."""
-    pending = [undo for undo in store.undos() if undo.pending]
-    if not pending:
-        return None
-    latest = max(pending, key=lambda undo: (undo.released_at or undo.undone_at, undo.undo_id))
-    if latest.active:
-        return latest.basis
-    return None if latest.undone_by is None else latest.undone_by - 1
-
-
 def _kept(store: Store, computed: KeptState, persons: pa.ChunkedArray) -> int:
     """The id of the state, kept now unless it is as it stands."""
     if computed.state_id and computed.persons.equals(persons):
@@ -435,6 +411,7 @@ def _new_run(
 ) -> NewRun:
     summary = {k: v for k, v in asdict(report).items() if k not in ("seconds", "run_id")}
     summary |= {"inputs": ground.inputs.document, "key": asdict(ground.key)}
+    summary |= {"protected": ground.bound.document}
     if told is not None:
         summary["difference"] = told.document
     return NewRun(

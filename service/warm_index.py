@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from linkage.features import build_features
@@ -36,12 +37,14 @@ class WarmIndex:
     Attributes:
         run_id: the published run that it follows; model_hash: of the model that it scores with.
         persons: ids of persons, by the numbers that the lookup gives.
+        row_persons: number of the person of each row of the lookup's features; -1 for none.
     """
 
     run_id: int
     model_hash: str
     lookup: Lookup
     persons: pa.Array
+    row_persons: npt.NDArray[np.int64]
 
     def person_id(self, number: int) -> PersonId:
         """The id of a person of the lookup."""
@@ -96,4 +99,5 @@ def _built(
     lookup = Lookup.build(
         features, model, persons, accept_test_numbers=settings.link.accept_test_numbers
     )
-    return WarmIndex(run_id, model.hash, lookup, encoded.dictionary)
+    rows = persons[features.row].astype(np.int64)
+    return WarmIndex(run_id, model.hash, lookup, encoded.dictionary, rows)

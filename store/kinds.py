@@ -11,6 +11,7 @@ from sqlalchemy import Table
 
 from schemas.columns import UnitBatch
 from store import tables
+from store.classing import Classes, restricted
 from store.indexes import Indexes
 
 Values = list[tuple[Any, ...]]
@@ -29,7 +30,7 @@ class Kind:
         rows: its rows in a batch.
         keys: (indexes, source, rows) → `key_column` of each row.
         extra_sources: columns of a batch's rows that `extras` reads.
-        extras: likewise → values of `extra_columns` of each row.
+        extras: (indexes, source, rows, classes) → values of `extra_columns` of each row.
     """
 
     name: str
@@ -42,20 +43,22 @@ class Kind:
     extra_sources: Sequence[str]
     rows: Callable[[UnitBatch], pa.Table]
     keys: Callable[[Indexes, str, pa.Table], list[bytes]]
-    extras: Callable[[Indexes, str, pa.Table], Values]
+    extras: Callable[[Indexes, str, pa.Table, Classes], Values]
 
 
-def _record_extras(indexes: Indexes, _: str, rows: pa.Table) -> Values:
+def _record_extras(indexes: Indexes, _: str, rows: pa.Table, _classes: Classes) -> Values:
     numbers = rows["nhs_number"].to_pylist()
     keys = iter(indexes.number_keys(n for n in numbers if n is not None))
-    return [(None if number is None else next(keys),) for number in numbers]
+    digests = [None if number is None else next(keys) for number in numbers]
+    return list(zip(digests, restricted(rows["content"].to_pylist()), strict=True))
 
 
-def _item_extras(indexes: Indexes, source: str, rows: pa.Table) -> Values:
+def _item_extras(indexes: Indexes, source: str, rows: pa.Table, classes: Classes) -> Values:
     subjects = rows["subject"].to_pylist()
     keys = iter(indexes.record_keys(source, (s for s in subjects if s is not None)))
     subject_keys = [None if subject is None else next(keys) for subject in subjects]
-    return list(zip(rows["heading"].to_pylist(), subject_keys, strict=True))
+    ids = classes.ids(source, rows["content"].to_pylist())
+    return list(zip(rows["heading"].to_pylist(), subject_keys, ids, strict=True))
 
 
 RECORD = Kind(
@@ -65,8 +68,8 @@ RECORD = Kind(
     id_column="record_id",
     key_column="record_key",
     withdrawn_columns=("withdrawn_at",),
-    extra_columns=("nhs_key",),
-    extra_sources=("nhs_number",),
+    extra_columns=("nhs_key", "restricted"),
+    extra_sources=("nhs_number", "content"),
     rows=lambda batch: batch.records,
     keys=lambda indexes, source, rows: indexes.record_keys(source, rows["local_id"].to_pylist()),
     extras=_record_extras,
@@ -78,8 +81,8 @@ ITEM = Kind(
     id_column="care_item_id",
     key_column="item_key",
     withdrawn_columns=(),
-    extra_columns=("heading", "subject_key"),
-    extra_sources=("heading", "subject"),
+    extra_columns=("heading", "subject_key", "class_id"),
+    extra_sources=("heading", "subject", "content"),
     rows=lambda batch: batch.items,
     keys=lambda indexes, source, rows: indexes.item_keys(
         source, rows["heading"].to_pylist(), rows["item_id"].to_pylist()
@@ -97,6 +100,6 @@ STAFF = Kind(
     extra_sources=("staff_id",),
     rows=lambda batch: batch.staff,
     keys=lambda indexes, source, rows: indexes.staff_keys(source, rows["staff_id"].to_pylist()),
-    extras=lambda _indexes, _source, rows: [()] * int(rows.num_rows),
+    extras=lambda _indexes, _source, rows, _classes: [()] * int(rows.num_rows),
 )
 KINDS = (RECORD, ITEM, STAFF)

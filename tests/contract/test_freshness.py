@@ -27,6 +27,9 @@ def test_each_late_source_is_named_with_the_reason(store: SqlStore) -> None:
         feed = replace(feed_file(), sha256=one.id.ljust(64, "0"))
         row = store.begin_feed(one.id, feed, "hash", NOW)
         store.end_feed(row.feed_id, FeedState.LOADED, "", NOW)
+    assert store.last_feeds() == {one.id: NOW for one in sources[:2]}
+    refused = store.begin_feed(sources[2].id, feed_file(), "hash", NOW)
+    store.end_feed(refused.feed_id, FeedState.REFUSED, "empty: nothing in it", NOW)
     later = Instant("2026-11-03T03:00:00Z")
     assert late_sources(store, settings, later) == [
         "stale: stale, the last feed came 24 hours ago; one is expected every 12",

@@ -318,7 +318,7 @@ def test_where_backups_may_lie_and_who_may_make_them(small: Path) -> None:
     there = small.parent
     for out, keys, told in (
         (there / "o", there / "o", "never lie with"),
-        (there / "o", there / "o" / "k", "no such folder"),
+        (there / "o", there / "o" / "k", "never lie with"),
         (small, there / "k", "there already"),
         (there / "no" / "o", None, "no such folder"),
     ):
