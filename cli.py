@@ -23,13 +23,18 @@ from commands.match import match
 from commands.nightly import evaluate, ingest, link, nightly, train
 from commands.persons import explain, person, quarantine
 from commands.review import review
+from commands.serve import serve, token
+from commands.sharing import agreement, break_glass, consent
 from commands.workspace import demo, init
 from schemas.errors import CommonthreadError, exit_code
 
 __all__ = ["COMMANDS", "STRICT_EXIT", "commonthread", "main"]
 
 COMMANDS: tuple[click.Command, ...] = (
+    agreement,
     backup,
+    break_glass,
+    consent,
     demo,
     evaluate,
     explain,
@@ -43,6 +48,8 @@ COMMANDS: tuple[click.Command, ...] = (
     quarantine,
     restore,
     review,
+    serve,
+    token,
     train,
 )
 

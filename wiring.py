@@ -1,4 +1,8 @@
-"""Settings to objects: opens a workspace, its keys, its store; knows the clock and the lock."""
+"""Settings to objects: opens a workspace, its keys, its store; knows the clock and the lock.
+
+What reads feeds, decides about sharing, or restores is brought in by those who ask for it: a
+command that looks at one record starts in half the time.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from adapters.ahead import ReadAhead, calm_collector
-from adapters.inbox import find_feeds
 from schemas.dates import Instant, to_instant
 from schemas.errors import SettingsError, WorkspaceBusy, WorkspaceMissing
 from schemas.settings import Settings
@@ -20,8 +23,6 @@ from schemas.settings_file import parse_settings
 from service.access import Actor
 from service.backup import refuse_half_restored
 from service.model_files import write_whole
-from service.nightly import Inputs
-from service.ports import Store
 from store.keyring import (
     KEY_FILE,
     KEYSTORE_FILE,
@@ -32,8 +33,13 @@ from store.keyring import (
     create_keyring,
     open_keyring,
 )
-from store.restoring import Landing, saved_ring
 from store.sql_store import open_store
+
+if TYPE_CHECKING:
+    from service.nightly import Inputs
+    from service.sharing import Sharing
+    from service.sharing_ports import SharingStore
+    from store.restoring import Landing
 
 SETTINGS_FILE = "partnership.toml"
 DEFAULT_PURPOSE = "data-quality"
@@ -82,12 +88,16 @@ class Workspace:
     @contextmanager
     def inputs(self) -> Iterator[Inputs]:
         """What ingest and link read, with the readers at work until the end."""
+        from adapters.ahead import ReadAhead, calm_collector
+        from adapters.inbox import find_feeds
+        from service.nightly import Inputs
+
         calm_collector()
         with ReadAhead() as ahead:
             yield Inputs(self.inbox, self.model_file, ahead.readers, find_feeds)
 
     @contextmanager
-    def store(self) -> Iterator[Store]:
+    def store(self) -> Iterator[SharingStore]:
         """The open store, closed at the end. Raises: StoreError."""
         refuse_half_restored(self.root)
         keys = open_keyring(self.keys, workspace_key(self.keys))
@@ -99,6 +109,15 @@ class Workspace:
             keys.close()
 
     @contextmanager
+    def sharing(self) -> Iterator[Sharing]:
+        """Who may see what of whom, ready to be asked; closed at the end. Raises: StoreError;
+        SettingsError where the policies are at fault."""
+        from service.sharing import Sharing
+
+        with self.store() as store:
+            yield Sharing(store, self.settings, self.model_file, clock)
+
+    @contextmanager
     def exclusive(self) -> Iterator[None]:
         """The workspace's one lock: held by one writing run at a time. Raises: WorkspaceBusy."""
         with (self.root / ".lock").open("w") as stream:
@@ -106,7 +125,8 @@ class Workspace:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise WorkspaceBusy(
-                    "another run is at work in this workspace; wait for it to end"
+                    "another run is at work in this workspace; nothing was changed. Wait for it to"
+                    " end, then run this again"
                 ) from None
             yield
 
@@ -114,10 +134,13 @@ class Workspace:
         """The operating-system account, its role, and the purpose asked for or the default."""
         name = account()
         chosen = purpose or self.settings.default_purpose.get(command, DEFAULT_PURPOSE)
-        return Actor(name, self.settings.actors.get(name), chosen)
+        named = name in self.settings.review.named_staff
+        return Actor(name, self.settings.actors.get(name), chosen, named)
 
     def landing(self, url: str | None = None) -> Landing:
         """Where a restore puts the database: that of the settings, or the one named."""
+        from store.restoring import Landing
+
         return Landing(url or self.database_url(), workspace_key)
 
     def database_url(self) -> str:
@@ -136,6 +159,8 @@ def workspace_key(keys: Path) -> WorkspaceKey:
 
 def saved_keys(folder: Path) -> AbstractContextManager[KeyRing]:
     """The keys of a backup, opened without touching the folder. Raises: StoreError."""
+    from store.restoring import saved_ring
+
     return saved_ring(folder, workspace_key)
 
 

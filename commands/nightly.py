@@ -52,7 +52,10 @@ def ingest(
                 only=sources,
                 progress=bar,
             )
-        record(actor, Action.INGEST, store, clock, read=sum(r.read for r in reports))
+        record(
+            actor, Action.INGEST, store, clock, read=sum(r.read for r in reports),
+            identity_changes=sum(r.identity_changes for r in reports),
+        )  # fmt: skip
     finish(ingest_document(reports), ingest_lines(reports), as_json)
     exit_if_strict(strict, reports)
 

@@ -36,8 +36,11 @@ def _quoted(name: str) -> str:
 @click.pass_obj
 def demo(root: Path, people: int, seed: int, items_per_person: float | None, as_json: bool) -> None:
     """A workspace with the synthetic partnership: native feeds in its inbox, and the truth."""
+    from consent.commands import Action
     from demo import generate, settings_text
-    from wiring import account, create_workspace, refuse_if_made
+    from demo.agreements import agreements
+    from service.access import event
+    from wiring import account, clock, create_workspace, refuse_if_made
 
     refuse_if_made(root)
     extra: dict[str, Any] = {}
@@ -51,7 +54,12 @@ def demo(root: Path, people: int, seed: int, items_per_person: float | None, as_
             progress=lambda what, done, of: bar(what, done, total=of),
             **extra,
         )
-    create_workspace(root, settings_text(account()))
+    workspace = create_workspace(root, settings_text(account()))
+    with workspace.store() as store:
+        signed = event(
+            workspace.actor("demo", None), Action.AGREEMENT_WRITE, clock, agreements="demo"
+        )
+        store.write_agreements(agreements(), signed)
     document = {"workspace": str(root), "people": summary.people, "records": summary.records}
     line = (
         f"{root}: {summary.people:,} people, {sum(summary.records.values()):,} client records "

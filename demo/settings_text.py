@@ -38,6 +38,10 @@ demo = true
 [review]
 named_staff = [{actor}]
 
+# Staff are who the staff directory says they are.
+[sharing]
+staff_directory = "staff_directory"
+
 # The purpose that a command has where none is given.
 [default_purpose]
 explain = "data-quality"

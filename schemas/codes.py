@@ -91,5 +91,8 @@ PURPOSES: dict[str, str] = {
     "safeguarding": "To protect a child or an adult at risk",
     "data-quality": "To keep the records right: matching, review, correction",
     "audit": "To check who looked and why",
+    "own-record": "The person, or one who acts for them, looks at the own record",
+    "planning": "Planning of services, not the care of this person",
+    "research": "Research",
 }
 """Reasons for access that can be chosen. One is always chosen (DESIGN: sharing rules)."""

@@ -8,6 +8,7 @@
     ├── InvalidValue         one field's text is not what its type says
     │   └── InvalidSearch    what a search asks for cannot be searched by; carries a code
     ├── NotFound             an id that names nothing
+    │   └── PersonGone       an id that named a person before, and names none now
     ├── NotPermitted         the actor may not do this for this purpose
     ├── WorkspaceBusy        another run holds the workspace
     ├── WorkspaceMissing     no workspace where one was expected
@@ -87,6 +88,11 @@ class InvalidSearch(InvalidValue):
 
 class NotFound(CommonthreadError):
     """An id that names nothing here."""
+
+
+class PersonGone(NotFound):
+    """An id of a person that was split, emptied or undone: whoever holds it must identify the
+    person again, because what it led to might be a stranger."""
 
 
 class NotPermitted(CommonthreadError):

@@ -13,6 +13,8 @@ from schemas.codes import ETHNIC_CATEGORIES, Gender, NumberStatus
 from schemas.identifiers import OdsCode, SourceId
 from schemas.items import Heading
 from schemas.records import WithdrawalReason
+from schemas.settings_api import ApiSettings, IdentityProvider
+from schemas.settings_sharing import SharingSettings
 
 FORMATS = ("delimited", "fhir", "hl7v2")
 KINDS = ("client_record", "care_item", "staff")
@@ -25,7 +27,7 @@ RECORD_FIELDS = (
     "address.line", "address.full", "address.postcode", "address.uprn",
     "previous_address.line", "previous_address.postcode",
     "phone", "mobile", "email", "gp_practice", "organisation", "death_date", "deceased",
-    "restricted", "replaced_by", "action", "as_at",
+    "restricted", "replaced_by", "former_local_id", "action", "as_at",
 )  # fmt: skip
 """Fields a client-record file can map columns to; also `identifier.SYSTEM` and `detail.NAME`."""
 ITEM_FIELDS = (
@@ -58,6 +60,9 @@ FLAG_VALUES = {
 """What a yes-or-no field understands."""
 UPSERT = "upsert"
 """The action of a row that says a record, or says it anew."""
+IDENTITY_CHANGED, IDENTITY_CHANGE_UNDONE = "identity_changed", "identity_change_undone"
+"""The actions of a row that says a record under a protected new identity, or that it was said to be
+one in error."""
 CODE_LISTS: Mapping[str, frozenset[str]] = {
     "gender": frozenset(Gender),
     "birth_sex": frozenset(Gender),
@@ -66,7 +71,7 @@ CODE_LISTS: Mapping[str, frozenset[str]] = {
     "deceased": frozenset(FLAG_VALUES),
     "restricted": frozenset(FLAG_VALUES),
     "heading": frozenset(Heading),
-    "action": frozenset({UPSERT, *WithdrawalReason}),
+    "action": frozenset({UPSERT, IDENTITY_CHANGED, IDENTITY_CHANGE_UNDONE, *WithdrawalReason}),
 }
 """Fields that hold a code, with the codes they can hold."""
 OPEN_FIELDS = {
@@ -145,6 +150,8 @@ class SourceSettings:
         local_id_system: for FHIR and HL7 v2, the system or assigning authority whose identifier
             is the local id; None takes the resource's id (FHIR) or the first of PID-3 (HL7 v2).
         nhs_number_systems: further names under which NHS numbers arrive.
+        identity_change_sign: for FHIR the URL of the Patient extension, for HL7 v2 the Z segment,
+            by which the source declares a protected change of identity; None: it declares none.
     """
 
     id: SourceId
@@ -157,6 +164,7 @@ class SourceSettings:
     identifier_systems: Mapping[str, str] = field(default_factory=dict)
     local_id_system: str | None = None
     nhs_number_systems: tuple[str, ...] = ()
+    identity_change_sign: str | None = None
 
 
 @dataclass(frozen=True)
@@ -248,6 +256,9 @@ class Settings:
     limits: Limits = Limits()
     link: LinkSettings = LinkSettings()
     review: ReviewSettings = ReviewSettings()
+    sharing: SharingSettings = field(default_factory=SharingSettings)
+    api: ApiSettings = field(default_factory=ApiSettings)
+    providers: tuple[IdentityProvider, ...] = ()
 
     def source(self, source_id: str) -> SourceSettings | None:
         """The source of this id, or None."""

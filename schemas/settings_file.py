@@ -37,6 +37,8 @@ from schemas.settings import (
     SourceSettings,
     WholeList,
 )
+from schemas.settings_api_file import read_api, read_provider
+from schemas.settings_sharing import read_sharing
 from schemas.settings_table import Checker, Table
 
 
@@ -64,6 +66,8 @@ def _settings(root: Table) -> Settings:
     sources = tuple(_source(t, known) for t in root.tables("source"))
     _unique(root, "source", [s.id for s in sources])
     _unique(root, "organisation", [o.code for o in organisations])
+    providers = tuple(read_provider(t) for t in root.tables("identity_provider"))
+    _unique(root, "identity_provider", [p.issuer for p in providers])
     settings = Settings(
         name=name,
         database=database,
@@ -75,6 +79,9 @@ def _settings(root: Table) -> Settings:
         limits=_limits(root.table("limits")),
         link=_link(root.table("link")),
         review=_review(root.table("review"), {s.id for s in sources}),
+        sharing=read_sharing(root.table("sharing"), {s.id for s in sources}, known),
+        api=read_api(root.table("api")),
+        providers=providers,
     )
     root.done()
     return settings
@@ -137,9 +144,27 @@ def _source(table: Table, known: set[OdsCode]) -> SourceSettings:
         identifier_systems=table.mapping("identifier_systems"),
         local_id_system=table.text("local_id_system", None),
         nhs_number_systems=table.texts("nhs_number_systems"),
+        identity_change_sign=_identity_change_sign(table, fmt),
     )
     table.done()
     return source
+
+
+_Z_SEGMENT = re.compile(r"Z[A-Z0-9]{2}")
+
+
+def _identity_change_sign(table: Table, fmt: str) -> str | None:
+    """What tells a protected change of identity, in the form that the format has for it."""
+    sign: str | None = table.text("identity_change_sign", None)
+    if sign is None:
+        return None
+    if fmt == "delimited":
+        table.fault("identity_change_sign", "a delimited file says it by the action of a row")
+    elif fmt == "hl7v2" and not _Z_SEGMENT.fullmatch(sign):
+        table.fault("identity_change_sign", "expected a Z segment: Z and two letters or digits")
+    elif fmt == "fhir" and ":" not in sign:
+        table.fault("identity_change_sign", "expected the URL of an extension")
+    return sign
 
 
 def _members(table: Table, known: set[OdsCode]) -> tuple[OdsCode, ...]:

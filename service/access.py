@@ -23,11 +23,13 @@ from service.ports import HeldRecord, Store
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks: an account, and the role it is mapped to (None: no role)."""
+    """Who asks: an account, and the role it is mapped to (None: no role). `named`: it is one of the
+    named staff, who see restricted persons' tasks and former identities."""
 
     name: str
     role: str | None
     purpose: str
+    named: bool = False
 
 
 def permit(actor: Actor, action: Action, store: Store, clock: Clock) -> None:

@@ -128,16 +128,17 @@ def backup(
 
 def _check_places(out: Path, keys: Path | None) -> None:
     places = [p.resolve() for p in (out, keys) if p is not None]
-    for place in places:
-        if place.exists():
-            raise InputError(f"{place}: it is there already; name a folder that is to be made")
-        if not place.parent.is_dir():
-            raise InputError(f"{place.parent}: no such folder")
+    # Before what is there: a folder inside one that is yet to be made would seem only not to be.
     if len(places) == 2 and any(a == b or a in b.parents for a, b in (places, places[::-1])):
         raise InputError(
             "--keys: the keys never lie with the database; name a folder elsewhere, best on other"
             " storage, under another account"
         )
+    for place in places:
+        if place.exists():
+            raise InputError(f"{place}: it is there already; name a folder that is to be made")
+        if not place.parent.is_dir():
+            raise InputError(f"{place.parent}: no such folder")
 
 
 def _begun(place: Path) -> Path:

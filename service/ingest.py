@@ -54,6 +54,7 @@ class SourceReport:
         feeds: how many files were read; `known` were seen before.
         counts: outcome → units.
         withdrawn: records that whole lists lacked.
+        identity_changes: declarations of protected changes of identity that were read.
         issues: (field, reason) → fields kept as sent.
         rejected: (field, reason, message) → units, without values.
         notices: sentences on files left alone.
@@ -64,6 +65,7 @@ class SourceReport:
     known: int = 0
     counts: Counter[Outcome] = field(default_factory=Counter)
     withdrawn: int = 0
+    identity_changes: int = 0
     issues: Counter[tuple[str, str]] = field(default_factory=Counter)
     rejected: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
@@ -89,7 +91,7 @@ def ingest(
     """Loads every new feed of the sources (or of those named). Raises: NotFound (a source)."""
     for name in only:
         if settings.source(name) is None:
-            raise NotFound(f"no source {name!r} in partnership.toml")
+            raise unknown_source(settings)
     wanted = [s for s in settings.sources if not only or s.id in only]
     reports = []
     for source in wanted:
@@ -109,6 +111,12 @@ def ingest(
             seen.add(feed.sha256)
         reports.append(report)
     return reports
+
+
+def unknown_source(settings: Settings) -> NotFound:
+    """The error for a name that is no source's: it names those that there are."""
+    known = ", ".join(sorted(source.id for source in settings.sources))
+    return NotFound(f"no source of that name; partnership.toml has {known or 'none'}")
 
 
 def _already_read(row: FeedRow | None, reader: str) -> bool:
@@ -138,6 +146,7 @@ def _load(
             loaded = store.load_batch(row.feed_id, number, batch, row.as_at)
             report.counts.update(loaded)
             counts.update(loaded)
+            report.identity_changes += batch.changes.num_rows
             report.issues.update(batch.issues)
             report.rejected.update((r.field, r.reason, r.message) for r in batch.rejected)
             if progress:
@@ -197,6 +206,7 @@ def reader_hash(source: SourceSettings, feed: FeedFile, limits: Limits) -> str:
         source.identifier_systems,
         source.local_id_system,
         source.nhs_number_systems,
+        source.identity_change_sign,
     )
     encoded = msgspec.json.encode(relevant, enc_hook=_pattern_text, order="deterministic")
     return hashlib.sha256(encoded).hexdigest()

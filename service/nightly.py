@@ -83,6 +83,9 @@ def _night(
         progress=read_progress,
     )
     report.seconds["ingest"] = round(perf_counter() - began, 3)
+    renewed = sum(one.identity_changes for one in report.sources)
+    if renewed:  # of itself, because a held run ends the night with an event of its failure only
+        record(actor, Action.INGEST, store, clock, identity_changes=renewed)
     report.link = link_records(store, settings, inputs.model_file, clock, progress=link_progress)
     report.seconds.update(report.link.seconds)
     last = store.last_run()
@@ -96,14 +99,14 @@ def _night(
 
 def late_sources(store: Store, settings: Settings, now: Instant) -> list[str]:
     """A sentence for each source that is late: what is shown of it may be out of date."""
-    states = store.source_states()
+    last_feeds = store.last_feeds()
     sentences = []
     for source in settings.sources:
-        state = states.get(source.id)
-        if state is None or state.last_feed_at is None:
+        last = last_feeds.get(source.id)
+        if last is None:
             sentences.append(f"{source.id}: not connected yet, no feed has ever been loaded")
             continue
-        hours = (_moment(now) - _moment(state.last_feed_at)).total_seconds() / 3600
+        hours = (_moment(now) - _moment(last)).total_seconds() / 3600
         if hours > source.fresh_hours:
             sentences.append(
                 f"{source.id}: stale, the last feed came {hours:.0f} hours ago; "

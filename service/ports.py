@@ -23,6 +23,7 @@ from schemas.identifiers import LocalId, NhsNumber, PersonId, SourceId
 from schemas.items import Heading
 from schemas.records import ClientRecord, Outcome
 from schemas.settings import FileSettings, Limits, SourceSettings
+from service.former import FormerIdentity, Hidden
 from service.runs import (
     KeptState,
     NewRun,
@@ -269,6 +270,9 @@ class Store(Protocol):
     def founded_counts(self) -> Mapping[int, int]:
         """record_id → how many persons it has founded so far (only those with any)."""
 
+    def former_identities(self) -> Sequence[FormerIdentity]:
+        """What the changes of identity that hold set apart, the earliest change first."""
+
     def last_run(self) -> RunRow | None:
         """The latest published run."""
 
@@ -381,13 +385,16 @@ class Store(Protocol):
         """Heading → number of care items held for the person's records."""
 
     def export_rows(
-        self, run_id: int | None = None
+        self, run_id: int | None = None, hidden: Hidden | None = None
     ) -> Iterator[Sequence[tuple[SourceId, LocalId, PersonId]]]:
         """(source, local id, person id) of every published membership, in chunks; or of those of a
-        former run."""
+        former run. What is hidden is left out."""
 
     def record_sources(self) -> pa.Table:
         """record_id int64, source string, local_id string of every live record (unsealed)."""
+
+    def last_feeds(self) -> Mapping[SourceId, Instant]:
+        """When the last feed of each source came that was loaded."""
 
     def source_states(self) -> Mapping[SourceId, SourceState]:
         """What is held, per source."""

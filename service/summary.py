@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.records import Outcome
-from service.ingest import SourceReport
-from service.linking import LinkReport
-from service.looking import Explanation
-from service.nightly import NightlyReport
 
 if TYPE_CHECKING:  # heavy modules, of which only the types are named here
     from service.evaluating import Evaluation
+    from service.ingest import SourceReport
+    from service.linking import LinkReport
+    from service.looking import Explanation
+    from service.nightly import NightlyReport
 
 _MOST_REASONS = 5
 

@@ -30,7 +30,19 @@ from store.keyring import KeyRing
 from store.sealing import Sealer
 from store.tables import store_meta
 
-KEYSTORE, LOADS, EVENTS, GENERATION, PUBLISHED, STATES, UNDOS, DECISIONS, ERASED = (
+(
+    KEYSTORE,
+    LOADS,
+    EVENTS,
+    GENERATION,
+    PUBLISHED,
+    STATES,
+    UNDOS,
+    DECISIONS,
+    ERASED,
+    SHARING,
+    CLASSED,
+) = (
     "keystore",
     "loads",
     "events",
@@ -40,11 +52,16 @@ KEYSTORE, LOADS, EVENTS, GENERATION, PUBLISHED, STATES, UNDOS, DECISIONS, ERASED
     "undos",
     "decisions",
     "erased_version",
+    "sharing",
+    "classed",
 )
-COUNTERS = (LOADS, EVENTS, GENERATION, PUBLISHED, STATES, UNDOS, DECISIONS, ERASED)
+COUNTERS = (
+    LOADS, EVENTS, GENERATION, PUBLISHED, STATES, UNDOS, DECISIONS, ERASED, SHARING, CLASSED,
+)  # fmt: skip
 """Counters in store_meta, all from 0: writes to feeds and what they brought, audit events, the
 ingest generation, the latest published run, the latest link state, undos and releases of runs,
-changes of decisions, the greatest version id that was erased.
+changes of decisions, the greatest version id that was erased, changes of provisions, agreements
+and claims, the version of the label lists that access classes were told by.
 `keystore` is the identity of the keys."""
 
 _SQLITE_PRAGMAS = (
@@ -126,6 +143,17 @@ def advance(conn: Connection, name: str, seen: int) -> bool:
         .values(value=seen + 1)
     )
     return moved.rowcount == 1
+
+
+def next_value(conn: Connection, name: str) -> int:
+    """Moves the counter on by one, within a writing transaction, and returns where it stands. Who
+    else wants it waits for this transaction's end. Raises: StoreError, as `read_counter`."""
+    c = store_meta.c
+    moved = update(store_meta).where(c.name == name).values(value=c.value + 1).returning(c.value)
+    value = conn.scalar(moved)
+    if value is None:
+        raise StoreError(f"store_meta: no row {name!r}; the database is not whole")
+    return int(value)
 
 
 def next_id(conn: Connection, column: Column[int]) -> int:

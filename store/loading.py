@@ -4,12 +4,13 @@ Rules:
 - Hashing, classifying and sealing are done on a snapshot, before the write transaction opens; that
   transaction only writes prepared rows (store/database.py, `optimistic`).
 - Which version is live, and what an arrival counts as: store/versions.py.
-- What a withdrawal counts as: store/withdrawals.py. A merge, and the undoing of one, is `changed`
-  when it is news, `unchanged` when known.
+- What a withdrawal counts as: store/withdrawals.py. A merge, the undoing of one and a change of
+  identity are `changed` when they are news, `unchanged` when known.
 - A unit's outcome: quarantined if rejected; else new if any part of it is new, changed if any
   changed, unchanged otherwise; but a unit with a client record that was held before counts as
   changed where any part is new.
-- The generation grows when a live record changed, came or went, or where a merge leads.
+- The generation grows when a live record changed, came or went, or where a merge leads, and with
+  every change of identity that is news.
 """
 
 from __future__ import annotations
@@ -27,13 +28,23 @@ from schemas.records import Outcome
 from service.ports import FeedRow, FeedState
 from store.barring import next_version, without_barred
 from store.bulk import Rows
+from store.classing import CLASS_COLUMNS, Classes
 from store.database import GENERATION, LOADS, Database, advance, next_id, read_counter
 from store.feeds import Detail, progress, read_feed, sealed_details
+from store.identity_changes import COLUMNS as CHANGE_COLUMNS
+from store.identity_changes import plan_changes
 from store.kinds import KINDS, RECORD, Kind
 from store.merges import plan_merges
 from store.segments import COLUMNS as SEGMENT_COLUMNS
 from store.segments import IDS_SCHEMA, segment_row
-from store.tables import field_issue, match_segment, quarantine, withdrawal
+from store.tables import (
+    access_class,
+    field_issue,
+    identity_change,
+    match_segment,
+    quarantine,
+    withdrawal,
+)
 from store.versions import (
     CHANGED,
     NEW,
@@ -87,6 +98,7 @@ def load_batch(
             if kind is not RECORD:
                 units.add(arrivals[kind].units, work.fold_kind(kind, arrivals[kind]))
         units.add(*work.fold_merges(default_as_at))
+        units.add(*work.fold_changes(default_as_at))
         work.quarantine()
         counts = units.counts()
 
@@ -139,6 +151,7 @@ class _Work:
         self.inserts: list[tuple[Table, Sequence[str], Rows]] = []
         self.updates: list[tuple[Table, str, Sequence[str], Rows]] = []
         self.relinks = False
+        self._classes = Classes(database, snapshot)
         self._records: dict[bytes, Head] = {}
 
     def fold_kind(self, kind: Kind, arrivals: Arrivals) -> list[int]:
@@ -211,7 +224,7 @@ class _Work:
         changed = [h for h in heads.values() if h.changed and h.head_id not in founded]
         rows = [h.row for _, h in plan.founded] + [h.row for h in changed]
         taken = kind.rows(self.batch).select(kind.extra_sources).take(pa.array(rows, pa.int64()))
-        extras = iter(kind.extras(self.database.keys.indexes, source, taken))
+        extras = iter(kind.extras(self.database.keys.indexes, source, taken, self._classes))
         withdrawn = kind.withdrawn_columns
         state = (*_HEAD_COLUMNS, *withdrawn)
         columns = (kind.id_column, "source", kind.key_column, *state, *kind.extra_columns)
@@ -299,6 +312,14 @@ class _Work:
         self.relinks |= plan.relinks
         return rows["unit"].to_pylist(), plan.outcomes
 
+    def fold_changes(self, default_as_at: Instant) -> tuple[list[int], list[int]]:
+        """Plans the batch's changes of identity; returns their units and outcomes."""
+        rows = self.batch.changes
+        plan = plan_changes(self.database, self.snapshot, self.known, rows, default_as_at)
+        self.inserts.append((identity_change, CHANGE_COLUMNS, plan.founded))
+        self.relinks |= bool(plan.founded)
+        return rows["unit"].to_pylist(), plan.outcomes
+
     def quarantine(self) -> None:
         """Plans rows for the units that were not loaded."""
         rejected = self.batch.rejected
@@ -315,6 +336,7 @@ class _Work:
 
     def write(self, conn: Connection) -> None:
         """Writes what was planned."""
+        self.database.bulk.insert(conn, access_class, CLASS_COLUMNS, self._classes.founded)
         for table, columns, rows in self.inserts:
             self.database.bulk.insert(conn, table, columns, rows)
         for table, key, columns, rows in self.updates:

@@ -23,6 +23,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select
 from schemas.dates import Instant
 from schemas.identifiers import LocalId, NhsNumber, PersonId, SourceId
 from schemas.records import ClientRecord
+from service.former import Hidden
 from service.ports import FeedState, HeldRecord, SourceState
 from store import tables
 from store.database import PUBLISHED, Database, read_counter
@@ -113,13 +114,13 @@ def person_items(database: Database, person_id: PersonId) -> dict[str, int]:
 
 
 def export_rows(
-    database: Database, run_id: int | None = None
+    database: Database, run_id: int | None = None, hidden: Hidden | None = None
 ) -> Iterator[Sequence[tuple[SourceId, LocalId, PersonId]]]:
     """See service.ports.Store.export_rows. In order of record id.
 
     A record that is shown but was withdrawn since is left out of what is published now.
     """
-    members, held = memberships(database, run_id), record_sources(database)
+    members, held = _shown(memberships(database, run_id), run_id, hidden), record_sources(database)
     if run_id is not None:
         held = _with_withdrawn(database, held, members["record_id"])
     known = pc.is_in(members["record_id"], value_set=held["record_id"])
@@ -136,6 +137,20 @@ def export_rows(
                 strict=True,
             )
         )
+
+
+def _shown(members: pa.Table, run_id: int | None, hidden: Hidden | None) -> pa.Table:
+    """Memberships without those that are hidden."""
+    if not hidden:
+        return members
+    late = {r for r, first in hidden.since.items() if run_id is not None and run_id < first}
+    records = pa.array(sorted(hidden.records | late), pa.int64())
+    persons = pa.array(sorted(hidden.persons), pa.string())
+    left_out = pc.or_(
+        pc.is_in(members["record_id"], value_set=records),
+        pc.is_in(members["person_id"], value_set=persons),
+    )
+    return members.filter(pc.invert(left_out))
 
 
 def _with_withdrawn(database: Database, held: pa.Table, wanted: pa.ChunkedArray) -> pa.Table:
@@ -161,6 +176,19 @@ def _with_withdrawn(database: Database, held: pa.Table, wanted: pa.ChunkedArray)
     return whole.sort_by("record_id")
 
 
+def last_feeds(database: Database) -> dict[SourceId, Instant]:
+    """See service.ports.Store.last_feeds."""
+    with database.reading() as conn:
+        found = _last_feeds(conn)
+    return {SourceId(source): Instant(at) for source, at in found.items()}
+
+
+def _last_feeds(conn: Connection) -> dict[str, Any]:
+    loaded = feed.c.state == FeedState.LOADED.value
+    latest = select(feed.c.source, func.max(feed.c.received_at)).where(loaded)
+    return _by_source(conn, latest.group_by(feed.c.source))
+
+
 def source_states(database: Database) -> dict[SourceId, SourceState]:
     """See service.ports.Store.source_states. Every source that ever sent a feed."""
     with database.reading() as conn:
@@ -170,9 +198,7 @@ def source_states(database: Database) -> dict[SourceId, SourceState]:
         items = _by_source(conn, select(care_item.c.source, func.count()).group_by("source"))
         rejected = select(feed.c.source, func.count()).join_from(quarantine, feed)
         quarantined = _by_source(conn, rejected.group_by(feed.c.source))
-        loaded = feed.c.state == FeedState.LOADED.value
-        latest = select(feed.c.source, func.max(feed.c.received_at)).where(loaded)
-        last = _by_source(conn, latest.group_by(feed.c.source))
+        last = _last_feeds(conn)
         issues: dict[str, Counter[tuple[str, str]]] = {source: Counter() for source in sources}
         rows = conn.execute(select(field_issue, feed.c.source).join(feed))
         for row in rows:

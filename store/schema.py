@@ -11,15 +11,17 @@ Rules:
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, inspect, select, text
 
 from schemas.errors import StoreError
+from store.classing import fill
 from store.database import COUNTERS, KEYSTORE, Database, read_counter
 from store.tables import store_meta
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _VERSION_TABLE = "alembic_version"
@@ -27,10 +29,33 @@ _VERSION_TABLE = "alembic_version"
 
 def alembic_config(conn: Connection | None = None) -> Config:
     """The migrations of this package, to run on the connection."""
+    from alembic.config import Config  # noqa: PLC0415 - see `newest_schema`
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = conn
     return config
+
+
+def newest_schema() -> str:
+    """The schema that this program knows last, from the names of the migrations: Alembic takes most
+    of a second to come in, and most databases need nothing of it."""
+    return max(path.stem[1:5] for path in (_MIGRATIONS / "versions").glob("v[0-9]*.py"))
+
+
+def _migrate(database: Database, present: str | None) -> None:
+    from alembic import command  # noqa: PLC0415 - see `newest_schema`
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    scripts = ScriptDirectory.from_config(alembic_config())
+    if present is not None and present not in {s.revision for s in scripts.walk_revisions()}:
+        raise StoreError(
+            f"database: schema {present} is not known here (this program knows up to"
+            f" {newest_schema()}); open it with the newer program that wrote it"
+        )
+    with database.writing() as conn:
+        command.upgrade(alembic_config(conn), "head")
+        _create_meta(conn, database.keys.identity)
 
 
 def prepare_schema(database: Database) -> None:
@@ -38,25 +63,16 @@ def prepare_schema(database: Database) -> None:
 
     Raises: StoreError: a newer or foreign schema, or another workspace's keys.
     """
-    scripts = ScriptDirectory.from_config(alembic_config())
-    head = scripts.get_current_head()
     with database.reading() as conn:
         present = schema_revision(conn)
-    if present != head:
-        known = {script.revision for script in scripts.walk_revisions()}
-        if present is not None and present not in known:
-            raise StoreError(
-                f"database: schema {present} is not known here (this program knows up to {head});"
-                " open it with the newer program that wrote it"
-            )
-        with database.writing() as conn:
-            command.upgrade(alembic_config(conn), "head")
-            _create_meta(conn, database.keys.identity)
+    if present != newest_schema():
+        _migrate(database, present)
     with database.reading() as conn:
         if read_counter(conn, KEYSTORE) != database.keys.identity:
             raise StoreError(
                 "database: it was made with another workspace's keys; open it with its own keys"
             )
+    fill(database)
 
 
 def schema_revision(conn: Connection) -> str | None:

@@ -1,4 +1,5 @@
-"""The store: one class for SQLite and PostgreSQL, that implements service.ports.Store.
+"""The store: one class for SQLite and PostgreSQL, that implements service.ports.Store and
+service.sharing_ports.SharingStore.
 
 Each method stands in the module of its concern: feeds, loading, linking, publishing, looking,
 events. What the two databases do differently stands in store/bulk.py and store/database.py.
@@ -18,8 +19,10 @@ from schemas.columns import UnitBatch
 from schemas.dates import Instant
 from schemas.decisions import Decision
 from schemas.identifiers import LocalId, NhsNumber, PersonId, SourceId
-from schemas.items import Heading
-from schemas.records import Outcome
+from schemas.items import CareItem, Heading
+from schemas.records import Outcome, StaffEntry
+from schemas.sharing import AccessClass, Agreement, ClassId
+from service.former import FormerIdentity, Hidden
 from service.ports import (
     Erased,
     FeedFile,
@@ -33,20 +36,25 @@ from service.ports import (
     SourceState,
 )
 from service.runs import KeptState, NewRun, PersonPast, Resolution, RunRow, StateKey, Undo
+from service.sharing_ports import Claim, FeedNews, PersonView, Provision, SealedItem
 from store import (
     backup,
     barring,
+    classing,
     decisions,
     erasing,
     events,
     feeds,
+    identity_changes,
     link_state,
     linking,
     loading,
     looking,
     persons,
     publishing,
+    registers,
     review,
+    sharing,
     undoing,
     withdrawals,
 )
@@ -76,7 +84,7 @@ def open_store(url: str, keys: KeyRing) -> SqlStore:
 
 
 class SqlStore:
-    """See service.ports.Store for what each method does."""
+    """See service.ports.Store and service.sharing_ports.SharingStore for what each method does."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -130,6 +138,10 @@ class SqlStore:
     def founded_counts(self) -> Mapping[int, int]:
         """Record id → persons founded so far."""
         return linking.founded_counts(self.database)
+
+    def former_identities(self) -> Sequence[FormerIdentity]:
+        """What the changes of identity that hold set apart."""
+        return identity_changes.former_identities(self.database)
 
     def last_run(self) -> RunRow | None:
         """The latest published run."""
@@ -264,14 +276,18 @@ class SqlStore:
         return looking.person_items(self.database, person)
 
     def export_rows(
-        self, run_id: int | None = None
+        self, run_id: int | None = None, hidden: Hidden | None = None
     ) -> Iterator[Sequence[tuple[SourceId, LocalId, PersonId]]]:
         """(source, local id, person id) of every published membership, or of a former run's."""
-        return looking.export_rows(self.database, run_id)
+        return looking.export_rows(self.database, run_id, hidden)
 
     def record_sources(self) -> pa.Table:
         """Record id, source, local id of every live record."""
         return linking.record_sources(self.database)
+
+    def last_feeds(self) -> Mapping[SourceId, Instant]:
+        """When the last loaded feed of each source came."""
+        return looking.last_feeds(self.database)
 
     def source_states(self) -> Mapping[SourceId, SourceState]:
         """What is held, per source."""
@@ -310,3 +326,84 @@ class SqlStore:
     def events(self) -> Iterator[AuditEvent]:
         """Every audit event, oldest first."""
         return events.events(self.database)
+
+    def find_events(
+        self, since: Instant, until: Instant, person: PersonId | None = None
+    ) -> Sequence[AuditEvent]:
+        """Audit events of a span of time, newest first."""
+        return events.find_events(self.database, since, until, person)
+
+    def counters(self) -> Mapping[str, int]:
+        """The store's counters by name."""
+        return sharing.counters(self.database)
+
+    def person_views(
+        self,
+        persons: Collection[PersonId],
+        headings: Collection[Heading] | None,
+        now: Instant,
+    ) -> Mapping[PersonId, PersonView]:
+        """What is held of each of the persons that is present."""
+        return sharing.person_views(self.database, persons, headings, now)
+
+    def open_items(self, items: Sequence[SealedItem]) -> list[CareItem]:
+        """The items unsealed, in order."""
+        return sharing.open_items(self.database, items)
+
+    def item_named(self, name: str) -> tuple[PersonId, Heading] | None:
+        """Whose care item it is, and its heading."""
+        return sharing.item_named(self.database, name)
+
+    def access_classes(self, after: int = 0) -> Mapping[ClassId, AccessClass]:
+        """The access classes with greater numbers than this."""
+        return classing.access_classes(self.database, after)
+
+    def feed_news(self) -> Mapping[SourceId, FeedNews]:
+        """When each source's feeds last came."""
+        return sharing.feed_news(self.database)
+
+    def restricted_versions(self) -> Mapping[int, int]:
+        """Record id → live version id, of records whose source restricts the person."""
+        return sharing.restricted_versions(self.database)
+
+    def staff_entries(self, source: SourceId) -> Sequence[StaffEntry]:
+        """The whole staff directory of a source."""
+        return sharing.staff_entries(self.database, source)
+
+    def staff_entry(self, source: SourceId, staff_id: str) -> StaffEntry | None:
+        """The staff directory's entry of this id."""
+        return sharing.staff_of(self.database, source, staff_id)
+
+    def write_provision(
+        self, provision: Provision, records: Collection[int], event: AuditEvent
+    ) -> Provision:
+        """Keeps what was laid down about a person."""
+        return registers.write_provision(self.database, provision, records, event)
+
+    def end_provision(self, provision_id: int, at: Instant, event: AuditEvent) -> None:
+        """Ends a provision."""
+        registers.end_provision(self.database, provision_id, at, event)
+
+    def provision_persons(self, provision_id: int) -> frozenset[PersonId]:
+        """The present persons that a provision is about."""
+        return registers.provision_persons(self.database, provision_id)
+
+    def agreements(self) -> Sequence[Agreement]:
+        """Every version of every agreement, oldest first."""
+        return registers.agreements(self.database)
+
+    def write_agreements(self, agreements: Sequence[Agreement], event: AuditEvent) -> None:
+        """Keeps versions of agreements."""
+        registers.write_agreements(self.database, agreements, event)
+
+    def claims(self, *, unreviewed: bool) -> Sequence[Claim]:
+        """Every claim, or those that nobody has reviewed, oldest first."""
+        return registers.claims(self.database, unreviewed=unreviewed)
+
+    def write_claim(self, claim: Claim, event: AuditEvent) -> Claim:
+        """Keeps a new claim, under an id of its own."""
+        return registers.write_claim(self.database, claim, event)
+
+    def review_claim(self, claim: Claim, event: AuditEvent) -> None:
+        """Writes a claim's follow-up down."""
+        registers.review_claim(self.database, claim, event)

@@ -12,6 +12,9 @@ Rules:
 - A *head* row (record, care_item, staff_entry) points to its live version and carries that
   version's latest `as_at`; a version row's `last_as_at` is null while it is live.
 - A record whose `withdrawn_at` is set is held, but not live: nobody is shown it, nothing links it.
+- What sharing is decided on stands in `access_class`, `provision`, `agreement`, `access_claim`.
+  A null `class_id` or `restricted` was written before there were such columns, and is filled
+  before a database is used (store/classing.py).
 - Of a record that was erased the head stays, without version and number: persons and decisions
   name its id. `erased_at` also stays where it was let back in.
 """
@@ -74,7 +77,9 @@ def _only(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
-def _head(name: str, id_name: str, key_name: str, *extras: Column[str] | Column[bytes]) -> Table:
+def _head(
+    name: str, id_name: str, key_name: str, *extras: Column[str] | Column[bytes] | Column[int]
+) -> Table:
     return Table(
         name,
         metadata,
@@ -142,12 +147,28 @@ record = _head(
     _digest("nhs_key", nullable=True),
     _text("withdrawn_at", nullable=True),
     _text("erased_at", nullable=True),
+    _whole("restricted", nullable=True),
 )
 Index(None, record.c.nhs_key)
+Index("ix_record_restricted", record.c.record_id, **_only("restricted = 1"))
 record_version = _version("record_version", "record_id")
 
+access_class = Table(
+    "access_class",
+    metadata,
+    _id("class_id"),
+    _digest("class_key"),
+    _sealed("content"),
+    UniqueConstraint("class_key"),
+)
+
 care_item = _head(
-    "care_item", "care_item_id", "item_key", _text("heading"), _digest("subject_key", nullable=True)
+    "care_item",
+    "care_item_id",
+    "item_key",
+    _text("heading"),
+    _digest("subject_key", nullable=True),
+    _whole("class_id", nullable=True),
 )
 Index(None, care_item.c.subject_key)
 care_item_version = _version("care_item_version", "care_item_id")
@@ -191,6 +212,17 @@ withdrawal = Table(
     _text("as_at"),
     _sealed("content"),
     UniqueConstraint("record_key", "as_at"),
+)
+
+identity_change = Table(
+    "identity_change",
+    metadata,
+    _id("change_id"),
+    _whole("feed_id", ForeignKey("feed.feed_id")),
+    _text("source"),
+    _digest("content_hash"),
+    _sealed("content"),
+    UniqueConstraint("content_hash"),
 )
 
 quarantine = Table(
@@ -362,6 +394,47 @@ quality_pair = Table(
     _whole("stratum_pairs"),
     _whole("judgements"),
     UniqueConstraint("drawn_at", "left_id", "right_id"),
+)
+
+provision = Table(
+    "provision",
+    metadata,
+    _id("provision_id"),
+    _text("made_at"),
+    _text("ended_at", nullable=True),
+    _sealed("content"),
+)
+
+provision_record = Table(
+    "provision_record",
+    metadata,
+    Column("record_id", Whole, primary_key=True, autoincrement=False),
+    Column("provision_id", Whole, primary_key=True, autoincrement=False),
+    Index(None, "provision_id"),
+)
+
+agreement = Table(
+    "agreement",
+    metadata,
+    _id("agreement_row"),
+    _text("agreement_id"),
+    _whole("version"),
+    _text("written_at"),
+    _sealed("content"),
+    UniqueConstraint("agreement_id", "version"),
+)
+
+access_claim = Table(
+    "access_claim",
+    metadata,
+    _id("claim_id"),
+    _text("kind"),
+    _text("person_id"),
+    _text("made_at"),
+    _text("expires_at"),
+    _text("reviewed_at", nullable=True),
+    _sealed("content"),
+    Index(None, "person_id"),
 )
 
 audit_event = Table(

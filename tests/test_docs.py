@@ -44,7 +44,9 @@ from schemas.settings import (
     SourceSettings,
     WholeList,
 )
+from schemas.settings_api import ApiSettings, ClientSettings, IdentityProvider
 from schemas.settings_file import parse_settings
+from schemas.settings_sharing import SharingSettings
 from service.review_queue import FACTORS, KINDS
 from tests.pages import (
     DRAWINGS,
@@ -144,13 +146,18 @@ SECTIONS: dict[str, type] = {
     "[link]": LinkSettings,
     "[limits]": Limits,
     "[review]": ReviewSettings,
+    "[api]": ApiSettings,
+    "[[identity_provider]]": IdentityProvider,
+    "[[identity_provider.client]]": ClientSettings,
+    "[sharing]": SharingSettings,
     "[[organisation]]": Organisation,
     "[[source]]": SourceSettings,
     "[[source.file]]": FileSettings,
     "as_at": AsAt,
     "snapshot": WholeList,
 }
-OWN_SECTIONS = {"organisations", "sources", "actors", "default_purpose", "limits", "link", "review"}
+OWN_SECTIONS = {"organisations", "sources", "actors", "default_purpose", "limits", "link", "review",
+                "sharing", "api", "providers"}  # fmt: skip
 """Fields of Settings that have a section of their own."""
 LEAST = """
 [partnership]
@@ -167,6 +174,14 @@ organisations = ["A1A1A"]
 [[source.file]]
 as_at = { file_name = "(x)" }
 columns = { local_id = "ID" }
+[[identity_provider]]
+issuer = "https://idp.example"
+audience = "https://records.example"
+[[identity_provider.client]]
+id = "app"
+organisation = "A1A1A"
+role = "integration"
+purposes = "audit"
 """
 """Settings with nothing but what is required."""
 
@@ -195,6 +210,8 @@ def test_settings_are_those_of_the_code(heading: str) -> None:
         names -= OWN_SECTIONS
     if heading == "[[source]]":
         names = (names - {"files"}) | {"file", "format"}
+    if heading == "[[identity_provider]]":
+        names = (names - {"clients"}) | {"client"}
     assert set(documented(heading)) == names
 
 
@@ -204,7 +221,8 @@ def test_defaults_are_those_of_the_code(heading: str) -> None:
     for field in dataclasses.fields(SECTIONS[heading]):
         if heading == "[partnership]" and field.name in OWN_SECTIONS:
             continue
-        cell = documented(heading).get(field.name, "*required*")
+        name = "client" if field.name == "clients" else field.name
+        cell = documented(heading).get(name, "*required*")
         place = (heading, field.name)
         if field.default is not dataclasses.MISSING:
             default = field.default

@@ -52,6 +52,9 @@ PERMITTED = {
     ("ig_officer", "quarantine-list", "audit"),
     ("ig_officer", "review-decisions", "audit"),
     ("ig_officer", "review-agreement", "audit"),
+    *(("ig_officer", f"consent-{name}", "audit") for name in ("list", "write", "check")),
+    *(("ig_officer", f"agreement-{name}", "audit") for name in ("list", "write")),
+    *(("ig_officer", f"break-glass-{name}", "audit") for name in ("list", "review")),
 }
 ROLES = (*(r.value for r in Role), "receptionist", None)
 

@@ -197,9 +197,9 @@ CODES: dict[str, tuple[Any, tuple[str, ...], int, str]] = {
     "settings faults, all": (broken_settings, ("nightly",), 3, "3 fault(s)"),
     "a second init": (lambda _: None, ("init",), 3, "nothing was changed"),
     "a demo over it": (lambda _: None, ("demo",), 3, "nothing was changed"),
-    "an unknown source": (lambda _: None, ("ingest", "nosuch"), 5, "no source"),
+    "an unknown source": (lambda _: None, ("ingest", "nosuch"), 5, "toml has acute, gp, pas"),
     "an unknown source to list": (
-        lambda _: None, ("quarantine", "list", "--source", "nosuch"), 5, "no source",
+        lambda _: None, ("quarantine", "list", "--source", "nosuch"), 5, "toml has acute, gp, pas",
     ),
     "an unknown person": (lambda _: None, ("person", "show", "nobody"), 5, "no person"),
     "an unknown record": (lambda _: None, ("explain", "pas/x", "gp/y"), 5, "no record"),
@@ -272,6 +272,7 @@ def test_a_busy_workspace(workspace: Path, words: str) -> None:
         ended = road.call(workspace, *words.split())
         assert road.call(workspace, "quarantine", "list").code == 0, "who looks never waits"
     assert (ended.code, ended.out) == (7, "")
+    assert "nothing was changed" in ended.err
     others = {"train": 4, "link --approve 1": 5}
     assert road.call(workspace, *words.split()).code == others.get(words, 0)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import Table, select, text, update
 
 from audit.events import AuditEvent, EventOutcome
@@ -25,6 +26,7 @@ from store.keyring import (
     create_keyring,
     open_keyring,
 )
+from store.schema import alembic_config, newest_schema
 from store.sql_store import SqlStore, open_store
 from tests.store_samples import (
     NOW,
@@ -239,3 +241,7 @@ def test_migrations_make_the_schema_of_the_tables(store: SqlStore) -> None:
     with store.database.reading() as conn:
         context = MigrationContext.configure(conn, opts={"compare_type": True})
         assert compare_metadata(context, tables.metadata) == []
+
+
+def test_the_newest_schema_is_that_of_the_last_migration() -> None:
+    assert newest_schema() == ScriptDirectory.from_config(alembic_config()).get_current_head()

@@ -176,6 +176,12 @@ FAULTS = [
     ("a format", HEAD + SOURCE.replace("delimited", "xls") + FILE, "source[0].format: expected"),
     ("no file", HEAD + SOURCE, "source[0].file: a delimited source needs"),
     ("a zone", HEAD + SOURCE + "time_zone = 'Bristol'\n" + FILE, "source[0].time_zone: 'Bristol'"),
+    ("a sign in rows", HEAD + SOURCE + "identity_change_sign = 'ZPI'\n" + FILE,
+        "identity_change_sign: a delimited file says it by the action"),
+    ("a sign that is no segment", HEAD + SOURCE.replace("delimited", "hl7v2")
+        + "identity_change_sign = 'PID'\n", "identity_change_sign: expected a Z segment"),
+    ("a sign that is no URL", HEAD + SOURCE.replace("delimited", "fhir")
+        + "identity_change_sign = 'ZPI'\n", "identity_change_sign: expected the URL"),
     ("no local id", HEAD + SOURCE + "[[source.file]]\n", "must map 'local_id'"),
     ("a field", HEAD + SOURCE + FILE + "nhs = 'N'\n", "'nhs' is no field of a client_record"),
     ("a field without a name", HEAD + SOURCE + FILE + "'detail.' = 'N'\n", "'detail.' is no f"),

@@ -1,0 +1,388 @@
+"""The API as an ASGI application: every request from its bytes to an answer.
+
+Rules, in the order in which they are kept:
+- A request has an id, which its answer and its line in the log carry. Neither the log nor the
+  counts hold an address, an id of a person, or anything that was sent.
+- What a route does not read is refused: other content types, longer bodies, unknown parameters.
+- Persons' details in an address are refused before anything is looked up.
+- Nothing is looked up for a token that does not count; then scopes; then the limit; then the route.
+- How long a search took, or an answer that nothing is there, does not tell what was found.
+- Every error is an OperationOutcome from the table (api/outcomes.py). Of an error nobody foresaw
+  only its kind and place are logged: its message may hold a person's details.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import traceback
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import PlainTextResponse
+
+from api.capability import capability, smart_configuration
+from api.claims import signed_in
+from api.metrics import CONTENT_TYPE, Metrics
+from api.openapi import FHIR_JSON, FORM, answers, operation, plain
+from api.outcomes import OUTCOMES, Refused, code_of, message_of, outcome
+from api.params import CURSOR, Params, looks_like_number, refuse_personal
+from api.route import Answer, Ask, Desk, Form, Route, absent
+from api.scopes import allows, granted
+from api.shaping import shaped
+from api.table import ROUTES
+from api.throttle import Throttle
+from api.tokens import TokenCheck
+from api.words import BASE
+from schemas.errors import CommonthreadError
+from schemas.sharing import Requester
+
+log = logging.getLogger("commonthread.api")
+
+_ID = re.compile(r"[A-Za-z0-9.\-]{1,64}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9\-]{8,64}")
+_JSON_TYPES = ("application/json", "application/fhir+json", "text/json")
+_ACCEPTED = frozenset({*_JSON_TYPES, "*/*", "application/*", "text/*", "application/json+fhir"})
+STEP = 0.04
+"""Seconds: see `_even_out`."""
+PURPOSE_HEADER = "Purpose-Of-Use"
+EMERGENCY_HEADER = "Emergency-Declared"
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the application is made of."""
+
+    desk: Desk
+    tokens: TokenCheck
+    throttle: Throttle
+    metrics: Metrics
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request, read and not yet understood.
+
+    Attributes:
+        query: parameters of the address; form: those of the body; body: its bytes.
+        headers: by their names in lower case.
+    """
+
+    route: Route
+    form: Form
+    path: Mapping[str, str]
+    query: list[tuple[str, str]]
+    body: bytes
+    headers: Mapping[str, str]
+    base: str
+
+
+def build_app(service: Service) -> FastAPI:
+    """The application."""
+    app = FastAPI(
+        title="commonthread", version=version("commonthread"), docs_url=None, redoc_url=None,
+        openapi_url="/openapi.json", redirect_slashes=False,
+    )  # fmt: skip
+    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)
+    app.add_exception_handler(HTTPException, _http_error)
+    _add_plain(app, service)
+    rows = [(route, form) for route in ROUTES for form in route.forms]
+    # What is named outright comes before what an id could stand for.
+    for route, form in sorted(rows, key=lambda row: row[1].path.count("{")):
+        app.add_api_route(
+            f"{BASE}/{form.path}",
+            _endpoint(service, route, form),
+            methods=[form.method],
+            summary=route.summary,
+            tags=[route.kind],
+            responses=answers(route, form),
+            openapi_extra=operation(route, form),
+            response_class=_FhirResponse,
+        )
+    _describe_security(app)
+    return app
+
+
+async def _even_out(route: Route, status: int, begun: float) -> None:
+    """Lets answers to searches, and answers that nothing is there, leave at whole steps of time:
+    how long it took to find nothing, or to find what may not be told, does not show."""
+    if route.rate == "searches" or status == 404:
+        await asyncio.sleep(STEP - (time.perf_counter() - begun) % STEP)
+
+
+class _FhirResponse(Response):
+    media_type = FHIR_JSON
+
+
+def _describe_security(app: FastAPI) -> None:
+    made = app.openapi()
+    scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    made.setdefault("components", {})["securitySchemes"] = {"bearer": scheme}
+
+
+def _endpoint(
+    service: Service, route: Route, form: Form
+) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        begun = time.perf_counter()
+        given = request.headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+        code = None
+        try:
+            received = await _received(service, request, route, form)
+            response = await run_in_threadpool(_answered, service, received)
+        except CommonthreadError as error:
+            code = code_of(error)
+            response = _refusal(code, message_of(error), getattr(error, "headers", {}))
+        except Exception as error:
+            code = "UNFORESEEN"
+            log.error("%s unforeseen %s at %s", request_id, type(error).__name__, _places(error))
+            response = _refusal(code, f"report this with the request id {request_id}", {})
+        response.headers["X-Request-ID"] = request_id
+        await _even_out(route, response.status_code, begun)
+        seconds = time.perf_counter() - begun
+        service.metrics.answered(route.name, response.status_code, seconds, code)
+        log.info(
+            "%s %s %s %d %.1f ms",
+            request_id, form.method, route.name, response.status_code, seconds * 1_000,
+        )  # fmt: skip
+        return response
+
+    return endpoint
+
+
+def _places(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return ", ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames[-8:])
+
+
+async def _received(service: Service, request: Request, route: Route, form: Form) -> Received:
+    """The request's parts, within bounds. Raises: Refused."""
+    _check_accept(request.headers.get("accept", "*/*"))
+    query = _pairs(request.url.query)
+    post = f"{BASE}/{route.kind}/_search"
+    if not service.desk.settings.api.values_in_urls:
+        refuse_personal(route.params, query, post)
+    body = await _body(request, service.desk.settings.api.max_body_bytes)
+    base = service.desk.settings.api.base_url or str(request.base_url).rstrip("/")
+    path = {key: str(value) for key, value in request.path_params.items()}
+    headers = {key.lower(): value for key, value in request.headers.items()}
+    return Received(route, form, path, query, body, headers, base + BASE)
+
+
+def _check_accept(accept: str) -> None:
+    kinds = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    if not kinds & _ACCEPTED:
+        raise Refused("NOT_ACCEPTABLE", "answers are application/fhir+json")
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise Refused("INVALID_VALUE", "the parameters are not text in UTF-8") from None
+
+
+async def _body(request: Request, most: int) -> bytes:
+    if request.method == "GET":
+        return b""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise Refused("TOO_LONG", f"expected a body of at most {most} bytes")
+    return body
+
+
+def _answered(service: Service, received: Received) -> Response:
+    """The answer of a request. Raises: CommonthreadError."""
+    route, desk = received.route, service.desk
+    requester = _requester(service, received.headers)
+    grants = _let_in(service, route, requester)
+    _check_id(received)
+    ask = _ask(desk, received, requester, grants)
+    answer = route.handler(ask)
+    held = shaped(answer.resource, ask.params.one("_summary"), ask.params.words("_elements"))
+    return _sent(answer, held, received, pretty=ask.params.flag("_pretty"))
+
+
+def _let_in(
+    service: Service, route: Route, requester: Requester
+) -> dict[str, frozenset[str]] | None:
+    """What the token's scopes grant. What they or the limits refuse is written down first.
+
+    Raises: Refused.
+    """
+    grants = granted(requester.scopes, requester.system)
+    try:
+        if not allows(grants, route.kind, route.letter):
+            level = "system" if requester.system else "user"
+            raise Refused(
+                "INSUFFICIENT_SCOPE", f"this needs the scope {level}/{route.kind}.{route.letter}"
+            )
+        service.throttle.take(route.rate, f"{requester.issuer} {requester.staff_id}")
+    except Refused as refusal:
+        service.desk.sharing.refused(requester, route.name, refusal.code)
+        raise
+    return grants
+
+
+def _requester(service: Service, headers: Mapping[str, str]) -> Requester:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        challenge = {"WWW-Authenticate": "Bearer"}
+        raise Refused("ACCESS_DENIED", "send an access token: Authorization: Bearer …", challenge)
+    checked = service.tokens.check(token.strip())
+    emergency = headers.get(EMERGENCY_HEADER.lower(), "false").lower()
+    if emergency not in ("true", "false"):
+        raise Refused("INVALID_VALUE", f"{EMERGENCY_HEADER}: expected true or false")
+    purpose = headers.get(PURPOSE_HEADER.lower())
+    return service.desk.sharing.requester(signed_in(checked, purpose, emergency == "true"))
+
+
+def _check_id(received: Received) -> None:
+    """Raises: Refused; NotFound for what can be no id."""
+    asked = received.path.get("id")
+    if asked is None:
+        return
+    if looks_like_number(asked):
+        raise Refused(
+            "USE_POST_SEARCH",
+            "an NHS number is no id here, and does not belong in an address; send identifier="
+            f"SYSTEM|NUMBER as a form to {BASE}/Patient/_search",
+        )
+    if not _ID.fullmatch(asked):
+        raise absent(received.route.kind)
+
+
+def _ask(
+    desk: Desk,
+    received: Received,
+    requester: Requester,
+    grants: dict[str, frozenset[str]] | None,
+) -> Ask:
+    route = received.route
+    given, body = received.query, None
+    if received.form.path.endswith("/_search"):
+        _check_media(received, (FORM,), empty=True)
+        try:
+            given = given + _pairs(received.body.decode())
+        except UnicodeDecodeError:
+            raise Refused("INVALID_VALUE", "the parameters are not text in UTF-8") from None
+    elif received.form.method == "POST":
+        _check_media(received, _JSON_TYPES)
+        body = _resource(received)
+    table, offset = route.params, 0
+    params = Params(table, given)
+    if CURSOR.name in params:
+        page = desk.cursors.open(requester, route.name, params.one(CURSOR.name) or "")
+        params, offset = Params(table, page.params), page.offset
+    return Ask(route, desk, requester, grants, received.path, params, received.base, offset, body)
+
+
+def _check_media(received: Received, known: tuple[str, ...], empty: bool = False) -> None:
+    kind = received.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in known and not (empty and not received.body and not kind):
+        raise Refused("UNSUPPORTED_MEDIA_TYPE", f"expected a body of the type {known[0]}")
+
+
+def _resource(received: Received) -> Any:
+    try:
+        body = msgspec.json.decode(received.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Refused("INVALID_RESOURCE", "the body is not JSON in UTF-8") from None
+    kinds = received.route.body
+    if not isinstance(body, dict) or body.get("resourceType") not in kinds:
+        raise Refused("INVALID_RESOURCE", f"expected a resource of the type {' or '.join(kinds)}")
+    return body
+
+
+def _sent(answer: Answer, held: dict[str, Any], received: Received, *, pretty: bool) -> Response:
+    content = msgspec.json.encode(held)
+    if pretty:
+        content = msgspec.json.format(content, indent=2)
+    headers = {"Cache-Control": "private, no-cache" if answer.etag else "no-store"}
+    headers |= dict(answer.headers) | {"X-Content-Type-Options": "nosniff"}
+    if answer.etag:
+        tag = f'W/"{sha256(content).hexdigest()[:32]}"'
+        headers["ETag"] = tag
+        asked = received.headers.get("if-none-match", "")
+        if tag in [one.strip() for one in asked.split(",")]:
+            return Response(status_code=304, headers=headers)
+    return Response(content, answer.status, headers, media_type=FHIR_JSON)
+
+
+def _refusal(code: str, message: str, headers: Mapping[str, str]) -> Response:
+    content = msgspec.json.encode(outcome(code, message))
+    held = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **headers}
+    return Response(content, OUTCOMES[code].status, held, media_type=FHIR_JSON)
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    """What no route answers, as an OperationOutcome."""
+    assert isinstance(error, HTTPException)
+    code = "METHOD_NOT_ALLOWED" if error.status_code == 405 else "NO_SUCH_ROUTE"
+    return _refusal(code, f"see {BASE}/metadata for what there is", error.headers or {})
+
+
+# --- beside the table --------------------------------------------------------------------------
+
+
+def _add_plain(app: FastAPI, service: Service) -> None:
+    """What needs no token: what the API can do, whether it is well, counts."""
+    desk = service.desk
+    started = desk.clock()
+
+    @app.get(
+        f"{BASE}/metadata", tags=["Capability"], response_class=_FhirResponse,
+        responses=plain(FHIR_JSON, "object"),
+    )  # fmt: skip
+    async def metadata(request: Request) -> Response:
+        """What the API can do, as a CapabilityStatement."""
+        base = desk.settings.api.base_url or str(request.base_url).rstrip("/")
+        made = capability(ROUTES, desk.settings.name, base, started, app.version)
+        return Response(msgspec.json.encode(made), media_type=FHIR_JSON)
+
+    @app.get(
+        f"{BASE}/.well-known/smart-configuration", tags=["Capability"],
+        responses=plain("application/json", "object"),
+    )  # fmt: skip
+    async def smart(request: Request) -> Response:
+        """Where clients sign in."""
+        del request
+        made = smart_configuration(desk.settings.providers, ROUTES)
+        return Response(msgspec.json.encode(made), media_type="application/json")
+
+    @app.get("/healthz", tags=["Health"], responses=plain("application/json", "object"))
+    async def healthz() -> Response:
+        """Whether the process answers."""
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+    @app.get("/readyz", tags=["Health"], responses=plain("application/json", "object", 503))
+    async def readyz() -> Response:
+        """Whether it can answer about persons."""
+        try:
+            await run_in_threadpool(desk.sharing.ready)
+        except CommonthreadError:
+            return Response(b'{"status":"not ready"}', 503, media_type="application/json")
+        return Response(b'{"status":"ready"}', media_type="application/json")
+
+    @app.get(
+        "/metrics", tags=["Health"], response_class=PlainTextResponse,
+        responses=plain("text/plain", "string"),
+    )  # fmt: skip
+    async def metrics() -> Response:
+        """Counts and times for Prometheus."""
+        return Response(service.metrics.shown(), media_type=CONTENT_TYPE)

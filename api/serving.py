@@ -1,0 +1,91 @@
+"""From settings and a way to the records to an application that is ready to serve."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from api.app import Service, build_app
+from api.cursors import Cursors
+from api.demo_issuer import demo_keys
+from api.metrics import Metrics
+from api.providers import Fetch, ProviderKeys, fetch_json
+from api.route import Desk
+from api.throttle import Throttle
+from api.tokens import TokenCheck
+from schemas.dates import Clock, to_instant
+from schemas.identifiers import OdsCode, SourceId
+from schemas.settings import Settings
+from service.sharing import Sharing
+
+Opened = Callable[[], AbstractContextManager[Sharing]]
+"""Opens the way to the records, and closes it at the end."""
+
+
+def serving_app(opened: Opened, settings: Settings, keys: Path, workers: int = 1) -> FastAPI:
+    """An application over a workspace, which it closes when it ends.
+
+    Args:
+        keys: the workspace's folder of keys.
+        workers: how many processes share the limits.
+    """
+    context = opened()
+    sharing = context.__enter__()
+    app = build_app(service_over(sharing, settings, keys, workers))
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        context.__exit__(None, None, None)
+
+    app.router.lifespan_context = life
+    return app
+
+
+def service_over(
+    sharing: Sharing,
+    settings: Settings,
+    keys: Path,
+    workers: int = 1,
+    *,
+    clock: Clock = lambda: to_instant(datetime.now(UTC)),
+    fetch: Fetch = fetch_json,
+) -> Service:
+    """What an application is made of, over open records. Times are the system's.
+
+    Args:
+        fetch: how identity providers' documents are got.
+    """
+    providers = [ProviderKeys(one, time.monotonic, fetch) for one in settings.providers]
+    if settings.demo:
+        providers.append(demo_keys(settings, keys, time.monotonic))
+    limits = {
+        "searches": settings.api.searches_per_minute / workers,
+        "reads": settings.api.reads_per_minute / workers,
+    }
+    cursor_key = sha256(sharing.sign(b"page cursors of the API").encode()).digest()
+    desk = Desk(sharing, settings, Cursors(cursor_key, time.time), clock, _naming(settings))
+    return Service(
+        desk,
+        TokenCheck(tuple(providers), time.time),
+        Throttle(limits, time.monotonic),
+        Metrics(),
+    )
+
+
+def _naming(settings: Settings) -> Callable[[OdsCode | SourceId], str]:
+    """Names of organisations, with the number to ring, and of sources, for people to read; what
+    has none stands as it is."""
+    telephones = settings.sharing.telephones
+    names: dict[str, str] = {
+        one.code: f"{one.name} ({telephones[one.code]})" if one.code in telephones else one.name
+        for one in settings.organisations
+    }
+    names |= {source.id: source.name for source in settings.sources}
+    return lambda code: names.get(code, code)

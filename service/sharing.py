@@ -1,0 +1,443 @@
+"""Sharing: who may see what of whom, asked for by the API and by commands. One facade.
+
+Rules:
+- Decide, write the event down durably, answer: in this order, whatever the answer is.
+- One event a request; it names every person that was matched or opened, shown or not.
+- What is refused silently is answered as what is not there, by the same words.
+- Totals, pages and scores are of what may be seen: they are worked out after the decision.
+- What must be done because of what was shown (a check, an alert, an escalation) stands in the
+  event; of escalations nothing reaches the asker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from audit.events import EventOutcome
+from consent.labels import LEGALLY_BARRED
+from consent.redact import redact_read, redact_trace
+from consent.shared import LOCATING, Locator, Refusal, SharedRecord, Tell, TraceDecision
+from linkage.grades import Grade
+from schemas.dates import Clock, Instant
+from schemas.errors import InvalidSearch, InvalidValue, NotFound, NotPermitted
+from schemas.identifiers import LocalId, OdsCode, PersonId, SourceId, parse_nhs_number
+from schemas.items import Heading
+from schemas.records import StaffEntry
+from schemas.settings import Settings
+from schemas.sharing import BreakGlass, Directive, Requester, SignedIn
+from service import sharing_wishes as wishes
+from service.candidates import Standing
+from service.exact_search import find_exactly
+from service.matching import (
+    Asking,
+    FoundBySearch,
+    find_by_search,
+    find_matches,
+    most_shown,
+    question,
+)
+from service.sharing_asked import (
+    LOCATORS,
+    EventPage,
+    ItemPage,
+    Matched,
+    Matches,
+    PersonQuery,
+)
+from service.sharing_desk import NOBODY, Desk, said
+from service.sharing_items import Wanted, may_be_seen, pick, refusal_of
+from service.sharing_open import Known, at_work
+from service.sharing_ports import SharingStore
+from service.warm_index import WarmIndex, open_index
+
+__all__ = ["EventPage", "ItemPage", "Matched", "Matches", "PersonQuery", "Sharing"]
+
+NO_ITEM = "no such item, or none that may be known of"
+NHS_NUMBER = "https://fhir.nhs.uk/Id/nhs-number"
+PERSON_SYSTEM = "urn:commonthread:person"
+SOURCE_SYSTEM = "urn:commonthread:source:"
+"""Systems of the identifiers by which a person is found."""
+T = TypeVar("T")
+
+
+class Sharing(Desk):
+    """See the module. One per process; thread-safe.
+
+    Args: `model_file`: the model that the warm index scores with.
+    """
+
+    def __init__(
+        self, store: SharingStore, settings: Settings, model_file: Path, clock: Clock
+    ) -> None:
+        super().__init__(store, settings, clock)
+        self._model_file = model_file
+        self._index: WarmIndex | None = None
+
+    # --- who asks ---------------------------------------------------------------------------
+    def requester(self, signed_in: SignedIn) -> Requester:
+        """Who asks, looked up in the staff directory."""
+        return self.opener.requester(signed_in)
+
+    def staff(
+        self, *, role: str | None = None, organisation: OdsCode | None = None
+    ) -> Sequence[StaffEntry]:
+        """The staff directory's entries of those who are at work, by staff id."""
+        directory = self.settings.sharing.staff_directory
+        entries = () if directory is None else self.store.staff_entries(directory)
+        return [
+            entry
+            for entry in entries
+            if at_work(entry, self.clock())
+            and role in (None, entry.role)
+            and organisation in (None, entry.organisation)
+        ]
+
+    def ready(self) -> None:
+        """Opens what a first request would wait for. Raises: StoreError; NotFound; InputError."""
+        self.store.counters()
+        self.index()
+
+    def sign(self, document: bytes) -> str:
+        """The store's keyed digest of a document, hex."""
+        return self.store.sign(document)
+
+    def index(self) -> WarmIndex:
+        """The warm index of the run that is published now. Raises: as `open_index`."""
+        held = self._index
+        if held is None or not held.is_fresh(self.store):
+            held = self._index = open_index(self.store, self.settings, self._model_file)
+        return held
+
+    def refused(self, requester: Requester, action: str, reason: str) -> None:
+        """Writes down a refusal that was decided before a request came here. reason: a code."""
+        self.write(requester, action, EventOutcome.REFUSED, reason=reason)
+
+    # --- tracing ----------------------------------------------------------------------------
+    def search(self, requester: Requester, query: PersonQuery) -> Matches:
+        """The persons who meet all parameters. Raises: NotPermitted; InvalidSearch."""
+        locators = query.locators()
+        self._may_search(requester, "search", locators)
+        gate = _Gate(self, requester, locators)
+        found = self._asked(requester, "search", lambda: self._found(gate, requester, query))
+        shown = {one.person_id: (one.score, one.grade) for one in found.result.matches}
+        self.write(
+            requester, "search", EventOutcome.PERMITTED, persons=found.persons, shown=len(shown)
+        )
+        return Matches(gate.matched(shown), too_many=found.result.issue is not None)
+
+    def _found(self, gate: _Gate, requester: Requester, query: PersonQuery) -> FoundBySearch:
+        most = most_shown(requester.system, query.max_results)
+        if not query.fuzzy:
+            return find_exactly(gate, self.index(), query, most)
+        fields = dict(query.fields)
+        for name, (first, last) in (("birth_date", query.born), ("death", query.died)):
+            if first != last:
+                raise InvalidSearch("INVALID_SEARCH_DATA", f"{name}: a fuzzy search takes one day")
+            if first is not None:
+                fields[name] = first
+        asked = Asking(fuzzy=True, exact=query.exact, history=query.history, most=most)
+        return find_by_search(gate, self.index(), fields, asked)
+
+    def match(
+        self,
+        requester: Requester,
+        fields: Mapping[str, Any],
+        *,
+        only_certain: bool = False,
+        count: int | None = None,
+    ) -> Matches:
+        """The persons who may be the one described, the likeliest first. What says where a
+        restricted person is is no evidence. Raises: NotPermitted; InvalidSearch."""
+        locators = frozenset(LOCATORS[name] for name in fields if name in LOCATORS)
+        self._may_search(requester, "match", locators)
+        row = self._asked(requester, "match", lambda: _described(fields, count))
+        gate = _Gate(self, requester, locators - LOCATING)
+        found = find_matches(
+            gate, self.index(), row, only_certain=only_certain, count=count, hides=True
+        )
+        shown = {one.person_id: (one.score, one.grade) for one in found.result.matches}
+        self.write(
+            requester, "match", EventOutcome.PERMITTED, persons=found.persons, shown=len(shown)
+        )
+        return Matches(gate.matched(shown), cautions=found.result.cautions)
+
+    def find_by_identifier(
+        self, requester: Requester, system: str, value: str
+    ) -> tuple[SharedRecord, ...]:
+        """The persons that an identifier names: an NHS number, a person's own id, or a source's
+        local id (`SOURCE_SYSTEM` and the source). Raises: NotPermitted; InvalidSearch."""
+        locators = frozenset({Locator.NUMBER})
+        self._may_search(requester, "identify", locators)
+        named = self._asked(requester, "identify", lambda: self._identified(system, value))
+        gate = _Gate(self, requester, locators)
+        through = gate([person for person, _ in named])
+        found = {
+            person: (1.0, None)
+            for person, record_id in named
+            if person in through and (record_id is None or gate.tells(person, record_id))
+        }
+        self.write(
+            requester, "identify", EventOutcome.PERMITTED, persons=list(found), shown=len(found)
+        )
+        return tuple(one.record for one in gate.matched(found))
+
+    def _identified(self, system: str, value: str) -> list[tuple[PersonId, int | None]]:
+        """The persons, each with the record that is named where a source's own id was given.
+        Raises: InvalidSearch."""
+        if system == NHS_NUMBER:
+            try:
+                held = self.store.numbered(parse_nhs_number(value))
+            except InvalidValue as error:
+                raise InvalidSearch("INVALID_VALUE", f"identifier: {error.reason}") from None
+            return [(person, None) for person in sorted({h.person_id for h in held if h.person_id})]
+        if system == PERSON_SYSTEM:
+            found = self.store.resolve(PersonId(value)).person
+            return [(found, None)] if found else []
+        source = system.removeprefix(SOURCE_SYSTEM)
+        if source == system or self.settings.source(source) is None:
+            raise InvalidSearch("INVALID_VALUE", "identifier: no system that is known here")
+        record = self.store.record(SourceId(source), LocalId(value))
+        if record is None or record.person_id is None:
+            return []
+        return [(record.person_id, record.record_id)]
+
+    def _may_search(self, requester: Requester, action: str, locators: frozenset[Locator]) -> None:
+        """Raises: NotPermitted, once it is written down."""
+        decision = self.opener.decider.may_search(requester, locators)
+        if isinstance(decision, Refusal):
+            self.write(requester, action, EventOutcome.REFUSED, policies=list(decision.policies))
+            raise NotPermitted(said(decision))
+
+    def _asked(self, requester: Requester, action: str, ask: Callable[[], T]) -> T:
+        """What is asked for; a question at fault is written down by its code. Raises:
+        InvalidSearch."""
+        try:
+            return ask()
+        except InvalidSearch as error:
+            self.write(requester, action, EventOutcome.FAILED, reason=error.code)
+            raise
+
+    # --- reading ----------------------------------------------------------------------------
+    def read(self, requester: Requester, person: PersonId) -> SharedRecord:
+        """Who somebody is, source by source. Raises: NotFound; PersonGone."""
+        return self._page(requester, "read", person, frozenset(), Wanted(count=0)).record
+
+    def everything(self, requester: Requester, person: PersonId) -> SharedRecord:
+        """All of a person's record that may be seen. Raises: NotFound; PersonGone."""
+        return self._page(requester, "everything", person, None, Wanted(count=None)).record
+
+    def items(
+        self,
+        requester: Requester,
+        person: PersonId,
+        headings: frozenset[Heading] | None,
+        *,
+        types: frozenset[str] | None = None,
+        offset: int = 0,
+        count: int | None = 50,
+        status: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        code: str | None = None,
+    ) -> ItemPage:
+        """A page of the items under some headings, the newest first; None asks for all headings.
+
+        Args:
+            types: FHIR resource types as the items are written. since, until: days or moments at
+                which an item begins. code: `system|code`, or a code alone.
+
+        Raises: NotFound; PersonGone.
+        """
+        wanted = Wanted(types, offset, count, status, since, until, code)
+        return self._page(requester, "items", person, headings, wanted)
+
+    def _page(
+        self,
+        requester: Requester,
+        action: str,
+        person: PersonId,
+        headings: frozenset[Heading] | None,
+        wanted: Wanted,
+    ) -> ItemPage:
+        at = self.clock()
+        known = self.present(requester, action, person, headings, at)
+        decision = self.opener.read_decision(known, at)
+        picked = pick(self.opener, known, decision, headings, wanted)
+        shared = redact_read(
+            decision,
+            known.demographics,
+            picked.page,
+            known.sources,
+            known.classes,
+            at,
+            headings=headings,
+            flags=known.facts.safeguarding_flags,
+            present=picked.present,
+            terms=self.opener.terms,
+        )
+        shown = len(shared.items) if shared else 0
+        self.write_read(known, action, decision, headings, shown)
+        if shared is None:
+            raise NotFound(NOBODY)
+        return ItemPage(shared, picked.total, picked.next)
+
+    def item(
+        self, requester: Requester, headings: frozenset[Heading] | None, item_key: str
+    ) -> SharedRecord:
+        """The record with one item in it. Raises: NotFound; NotPermitted, saying whom to ring."""
+        at = self.clock()
+        place = self.store.item_named(item_key)
+        if place is None or (headings is not None and place[1] not in headings):
+            self.write(requester, "item", EventOutcome.FAILED)
+            raise NotFound(NO_ITEM)
+        only = frozenset({place[1]})
+        known = self.present(requester, "item", place[0], only, at, missing=NO_ITEM)
+        decision = self.opener.read_decision(known, at)
+        mine = [one for one in known.view.items if one.name == item_key]
+        seen = [one for one in mine if may_be_seen(known, decision, one)]
+        shared = redact_read(
+            decision,
+            known.demographics,
+            self.opener.held_items(known, seen),
+            known.sources,
+            known.classes,
+            at,
+            headings=only,
+            terms=self.opener.terms,
+        )
+        self.write_read(known, "item", decision, only, len(shared.items) if shared else 0)
+        if shared is not None and shared.items:
+            return shared
+        refusal = refusal_of(known, decision, mine[0]) if mine else None
+        if shared is None or refusal is None or refusal.tell is Tell.SILENT:
+            raise NotFound(NO_ITEM)
+        raise NotPermitted(said(refusal))
+
+    # --- wishes and declarations --------------------------------------------------------------
+    def write_directive(
+        self, requester: Requester, person: PersonId, directive: Directive, reason: str
+    ) -> Directive:
+        """See service.sharing_wishes."""
+        return wishes.write_directive(self, requester, person, directive, reason)
+
+    def end_directive(self, requester: Requester, directive_id: str) -> None:
+        """See service.sharing_wishes."""
+        wishes.end_directive(self, requester, directive_id)
+
+    def directives(self, requester: Requester, person: PersonId) -> Sequence[Directive]:
+        """See service.sharing_wishes."""
+        return wishes.directives(self, requester, person)
+
+    def directive(self, requester: Requester, directive_id: str) -> tuple[PersonId, Directive]:
+        """See service.sharing_wishes."""
+        return wishes.directive(self, requester, directive_id)
+
+    def break_glass(
+        self,
+        requester: Requester,
+        person: PersonId,
+        reason: str,
+        text: str,
+        *,
+        second_person: str | None = None,
+    ) -> BreakGlass:
+        """See service.sharing_wishes."""
+        return wishes.break_glass(self, requester, person, reason, text, second_person)
+
+    def claim_relationship(self, requester: Requester, person: PersonId, text: str) -> Instant:
+        """See service.sharing_wishes."""
+        return wishes.claim_relationship(self, requester, person, text)
+
+    def audit_events(
+        self,
+        requester: Requester,
+        *,
+        since: Instant,
+        until: Instant,
+        person: PersonId | None = None,
+        offset: int = 0,
+        count: int = 50,
+    ) -> EventPage:
+        """See service.sharing_wishes."""
+        return wishes.audit_events(self, requester, since, until, person, offset, count)
+
+
+class _Gate:
+    """Who may be among the answers to one trace, and what is shown of them."""
+
+    def __init__(
+        self, sharing: Sharing, requester: Requester, locators: frozenset[Locator]
+    ) -> None:
+        self._opener, self._requester, self._locators = sharing.opener, requester, locators
+        self._at = sharing.clock()
+        self._decided: dict[PersonId, tuple[Known, TraceDecision]] = {}
+
+    def __call__(self, persons: Sequence[PersonId]) -> Mapping[PersonId, Standing]:
+        """See service.candidates.Gate."""
+        opener = self._opener
+        known = list(
+            opener.known(self._requester, persons, frozenset(), self._at, reading=False).values()
+        )
+        decided = opener.trace_decisions(self._requester, known, self._locators, self._at)
+        through = {}
+        for one, decision in zip(known, decided, strict=True):
+            if isinstance(decision.decision, Refusal):
+                continue
+            told = self._told(one)
+            if not told.demographics:
+                continue
+            self._decided[one.view.person] = told, decision
+            facts = one.facts
+            restricted = facts.restricted or facts.restricted_household
+            through[one.view.person] = Standing(told.view.records, restricted, decision.history)
+        return through
+
+    def _told(self, known: Known) -> Known:
+        """The person without records that only their own organisation may know of: that somebody
+        is known there at all is what the law bars."""
+        mine = self._requester.organisation
+        plain = [
+            one.custodian == mine or not known.classes[one.demographics].labels & LEGALLY_BARRED
+            for one in known.demographics
+        ]
+        if all(plain):
+            return known
+        kept = zip(known.view.records, known.demographics, plain, strict=True)
+        records, demographics = [], []
+        for held, shown, tells in kept:
+            if tells:
+                records.append(held)
+                demographics.append(shown)
+        view = replace(known.view, records=records)
+        return replace(known, view=view, demographics=demographics)
+
+    def tells(self, person: PersonId, record_id: int) -> bool:
+        """Whether a source's own id of a person who was let through may lead to them: not where
+        that would say which source knows a restricted person, save to that source's own."""
+        known, _ = self._decided[person]
+        hidden = known.facts.restricted or known.facts.restricted_household
+        mine = self._requester.organisation
+        return any(
+            held.record_id == record_id and (not hidden or shown.custodian == mine)
+            for held, shown in zip(known.view.records, known.demographics, strict=True)
+        )
+
+    def matched(self, scored: Mapping[PersonId, tuple[float, Grade | None]]) -> tuple[Matched, ...]:
+        """What is shown of the persons, in their order."""
+        found = []
+        for person, (score, grade) in scored.items():
+            known, decision = self._decided[person]
+            record = redact_trace(known.demographics, decision, known.classes)
+            if record is not None:
+                found.append(Matched(record, score, grade))
+        return tuple(found)
+
+
+def _described(fields: Mapping[str, Any], count: int | None) -> Any:
+    """The question of a match. Raises: InvalidSearch."""
+    if count is not None and count < 1:
+        raise InvalidSearch("INVALID_VALUE", "count: expected 1 or more")
+    return question(fields)

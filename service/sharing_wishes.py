@@ -1,0 +1,241 @@
+"""What is laid down about a person, and what staff declare to see one: decided, then written.
+
+Rules:
+- A wish is written by whom policy lets write it; it counts from the next request on.
+- Break-glass opens one person's record to one member of staff in one role, for a short time; it
+  raises an alert, and stays a task of the privacy officer until somebody has followed it up.
+- A claimed relationship is a task likewise.
+- The words in which somebody says why are sealed with what they declare; the event has the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import msgspec
+
+from audit.events import EventOutcome
+from consent.decide import Administration
+from consent.relationships import CLAIM_DAYS
+from consent.roles import ROLES, Power
+from consent.shared import Refusal, Tell
+from schemas.dates import Instant, to_instant
+from schemas.errors import InvalidValue, NotFound, NotPermitted
+from schemas.identifiers import PersonId
+from schemas.sharing import BreakGlass, Directive, Requester
+from service.sharing_asked import EventPage
+from service.sharing_desk import NOBODY, Desk, said
+from service.sharing_open import Known
+from service.sharing_ports import Claim, ClaimKind, Provision
+
+_NO_WISH = "no such wish, or none that may be known of"
+
+
+def write_directive(
+    desk: Desk, requester: Requester, person: PersonId, wish: Directive, reason: str
+) -> Directive:
+    """Writes a wish down. Raises: NotFound; NotPermitted; InvalidValue."""
+    at = desk.clock()
+    known = desk.present(requester, "directive-write", person, frozenset(), at)
+    _check_may_direct(desk, known, "directive-write", wish, at)
+    laid_down = Provision(
+        made_by=f"staff {requester.staff_id}", made_at=at, reason=reason,
+        directive=replace(wish, directive_id="new", made_by=wish.made_by),
+    )  # fmt: skip
+    event = desk.event(
+        known.requester, "directive-write", EventOutcome.PERMITTED,
+        persons=[known.view.person], kind=wish.kind.value, effect=wish.effect.value,
+    )  # fmt: skip
+    records = [held.record_id for held in known.view.records]
+    kept = desk.store.write_provision(laid_down, records, event).directive
+    assert kept is not None
+    return kept
+
+
+def end_directive(desk: Desk, requester: Requester, directive_id: str) -> None:
+    """Ends a wish from now on. Raises: NotFound; NotPermitted; InvalidValue: it has ended."""
+    known, laid_down = _laid_down(desk, requester, "directive-end", directive_id)
+    assert laid_down.directive is not None
+    at = desk.clock()
+    _check_may_direct(desk, known, "directive-end", laid_down.directive, at)
+    event = desk.event(
+        known.requester, "directive-end", EventOutcome.PERMITTED,
+        persons=[known.view.person], directive=directive_id,
+    )  # fmt: skip
+    desk.store.end_provision(laid_down.provision_id, at, event)
+
+
+def directives(desk: Desk, requester: Requester, person: PersonId) -> Sequence[Directive]:
+    """The wishes that stand, of those that the requester may write. Raises: NotFound."""
+    at = desk.clock()
+    known = desk.present(requester, "directives", person, frozenset(), at)
+    shown = [one for one in known.directives if _may_direct(desk, known, one, at) is None]
+    desk.write(
+        known.requester, "directives", EventOutcome.PERMITTED,
+        persons=[known.view.person], shown=len(shown),
+    )  # fmt: skip
+    return shown
+
+
+def directive(desk: Desk, requester: Requester, directive_id: str) -> tuple[PersonId, Directive]:
+    """A wish and whose it is. Raises: NotFound."""
+    known, laid_down = _laid_down(desk, requester, "directives", directive_id)
+    wish = laid_down.directive
+    assert wish is not None
+    if _may_direct(desk, known, wish, desk.clock()) is not None:
+        desk.write(known.requester, "directives", EventOutcome.REFUSED,
+                   persons=[known.view.person])  # fmt: skip
+        raise NotFound(_NO_WISH)
+    desk.write(
+        known.requester, "directives", EventOutcome.PERMITTED,
+        persons=[known.view.person], shown=1,
+    )  # fmt: skip
+    return known.view.person, wish
+
+
+def _laid_down(
+    desk: Desk, requester: Requester, action: str, directive_id: str
+) -> tuple[Known, Provision]:
+    number = directive_id.removeprefix("d")
+    known_form = number != directive_id and number.isascii() and number.isdigit()
+    row = int(number) if known_form and len(number) < 16 else 0
+    at = desk.clock()
+    for person in sorted(desk.store.provision_persons(row)):
+        known = desk.present(requester, action, person, frozenset(), at, missing=_NO_WISH)
+        for one in known.view.provisions:
+            if one.provision_id == row and one.directive is not None:
+                return known, one
+    desk.write(requester, action, EventOutcome.FAILED)
+    raise NotFound(_NO_WISH)
+
+
+def _may_direct(desk: Desk, known: Known, wish: Directive, at: Instant) -> Refusal | None:
+    decision = desk.opener.decider.may_direct(
+        known.requester, known.facts, wish, at,
+        relationships=known.relationships, directives=known.directives,
+    )  # fmt: skip
+    return decision if isinstance(decision, Refusal) else None
+
+
+def _check_may_direct(desk: Desk, known: Known, action: str, wish: Directive, at: Instant) -> None:
+    refusal = _may_direct(desk, known, wish, at)
+    if refusal is None:
+        return
+    desk.write(
+        known.requester, action, EventOutcome.REFUSED,
+        persons=[known.view.person], policies=list(refusal.policies),
+        escalate=refusal.escalate or None,
+    )  # fmt: skip
+    if refusal.tell is Tell.SILENT:
+        raise NotFound(NOBODY)
+    raise NotPermitted(said(refusal))
+
+
+def break_glass(
+    desk: Desk,
+    requester: Requester,
+    person: PersonId,
+    reason: str,
+    text: str,
+    second_person: str | None = None,
+) -> BreakGlass:
+    """Opens one person's record for a short time. Raises: NotFound; NotPermitted; InvalidValue."""
+    at = desk.clock()
+    known = desk.present(requester, "break-glass", person, frozenset(), at)
+    given = desk.opener.decider.may_break_glass(
+        known.requester, known.facts, reason, text, at,
+        directives=known.directives, second_person=second_person,
+    )  # fmt: skip
+    if isinstance(given, Refusal):
+        desk.write(
+            known.requester, "break-glass", EventOutcome.REFUSED,
+            persons=[known.view.person], reason=reason, policies=list(given.policies),
+            escalate=given.escalate or None,
+        )  # fmt: skip
+        if given.tell is Tell.SILENT:
+            raise NotFound(NOBODY)
+        raise NotPermitted(said(given))
+    claim = _claim(known, ClaimKind.BREAK_GLASS, reason, text, at, given.expires, second_person)
+    event = desk.event(
+        known.requester, "break-glass", EventOutcome.PERMITTED,
+        persons=[known.view.person], reason=reason, expires=given.expires, alert=True,
+        second_person=second_person,
+    )  # fmt: skip
+    desk.store.write_claim(claim, event)
+    return given
+
+
+def claim_relationship(desk: Desk, requester: Requester, person: PersonId, text: str) -> Instant:
+    """Claims to be caring for a person; returns until when that counts.
+
+    Raises: NotFound; NotPermitted: the role claims no relationships; InvalidValue: too few words.
+    """
+    if len(text.strip()) < 10:
+        raise InvalidValue("a claim needs a reason in words, of ten characters or more")
+    at = desk.clock()
+    known = desk.present(requester, "claim", person, frozenset(), at)
+    (trace,) = desk.opener.trace_decisions(known.requester, [known], frozenset(), at)
+    role = ROLES.get(requester.role)
+    hidden = isinstance(trace.decision, Refusal)
+    if hidden or role is None or not role.may(Power.CLAIM) or not requester.active:
+        desk.write(known.requester, "claim", EventOutcome.REFUSED, persons=[known.view.person])
+        if hidden:
+            raise NotFound(NOBODY)
+        raise NotPermitted("this role claims no relationships; break the glass in an emergency")
+    until = to_instant(datetime.fromisoformat(at) + timedelta(days=CLAIM_DAYS))
+    claim = _claim(known, ClaimKind.RELATIONSHIP, "care", text, at, until)
+    event = desk.event(
+        known.requester, "claim", EventOutcome.PERMITTED,
+        persons=[known.view.person], expires=until,
+    )  # fmt: skip
+    desk.store.write_claim(claim, event)
+    return until
+
+
+def _claim(
+    known: Known,
+    kind: ClaimKind,
+    reason: str,
+    text: str,
+    at: Instant,
+    expires: Instant,
+    second_person: str | None = None,
+) -> Claim:
+    asks = known.requester
+    return Claim(
+        kind=kind, person=known.view.person, staff_id=asks.staff_id,
+        organisation=asks.organisation, role=asks.role, purpose=asks.purpose, team=asks.team,
+        reason=reason, text=text, made_at=at, expires_at=expires, second_person=second_person,
+    )  # fmt: skip
+
+
+def audit_events(
+    desk: Desk,
+    requester: Requester,
+    since: Instant,
+    until: Instant,
+    person: PersonId | None,
+    offset: int,
+    count: int,
+) -> EventPage:
+    """Audit events of a span of time, the newest first; an identity that the requester must not
+    know of is named in none. Raises: NotPermitted."""
+    decision = desk.opener.decider.may_administer(requester, Administration.AUDIT_EVENTS)
+    if isinstance(decision, Refusal):
+        desk.write(requester, "audit-events", EventOutcome.REFUSED,
+                   policies=list(decision.policies))  # fmt: skip
+        raise NotPermitted(said(decision))
+    hidden = desk.opener.hidden_from(requester)
+    found = [] if person in hidden else desk.store.find_events(since, until, person)
+    page = tuple(
+        msgspec.structs.replace(one, persons=tuple(p for p in one.persons if p not in hidden))
+        for one in found[offset : offset + count]
+    )
+    desk.write(
+        requester, "audit-events", EventOutcome.PERMITTED,
+        persons=[person] if person else [], shown=len(page),
+    )  # fmt: skip
+    end = offset + count
+    return EventPage(page, len(found), end if count and end < len(found) else None)

@@ -1,0 +1,272 @@
+"""What is held of persons, for a decision to share: read on one snapshot, for many at once.
+
+Rules:
+- Records, care items, provisions and claims are each one query, whatever the number of persons.
+- A care item's payload stays sealed; its access class says all that policy reads of it.
+- Only what is live of a present person is found, as in store/looking.py.
+- The name of an item is its keyed digest: it says nothing, and it is the same for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import msgspec
+from sqlalchemy import Connection, and_, bindparam, func, or_, select
+
+from schemas.dates import Instant
+from schemas.identifiers import PersonId, SourceId
+from schemas.items import CareItem, Heading
+from schemas.records import ClientRecord, StaffEntry
+from schemas.sharing import ClassId
+from service.ports import FeedState, HeldRecord
+from service.sharing_ports import FeedNews, PersonView, SealedItem
+from store.database import COUNTERS, PUBLISHED, Database, read_counter
+from store.indexes import DIGEST_BYTES
+from store.linking import is_published
+from store.registers import claims_about, provisions_on
+from store.tables import (
+    care_item,
+    care_item_version,
+    feed,
+    membership,
+    record,
+    record_version,
+    staff_entry,
+    staff_entry_version,
+    store_meta,
+)
+
+_RECORD = msgspec.json.Decoder(ClientRecord)
+_ITEM = msgspec.json.Decoder(CareItem)
+_STAFF = msgspec.json.Decoder(StaffEntry)
+
+
+_PUBLISHED_NOW = and_(
+    membership.c.from_run <= bindparam("published"),
+    or_(membership.c.to_run.is_(None), membership.c.to_run > bindparam("published")),
+)
+_COUNTERS = select(store_meta.c.name, store_meta.c.value)
+_RECORDS = (
+    select(
+        record.c.record_id, record.c.version_id, record.c.source, record.c.as_at,
+        record_version.c.content, membership.c.person_id, feed.c.received_at,
+    )
+    .join(membership, membership.c.record_id == record.c.record_id)
+    .join(record_version, record_version.c.version_id == record.c.version_id)
+    .join(feed, feed.c.feed_id == record_version.c.feed_id)
+    .where(
+        membership.c.person_id.in_(bindparam("persons", expanding=True)),
+        _PUBLISHED_NOW,
+        record.c.withdrawn_at.is_(None),
+    )
+    .order_by(record.c.record_id)
+)  # fmt: skip
+_ITEMS = (
+    select(
+        care_item.c.care_item_id, care_item.c.item_key, care_item.c.source, care_item.c.heading,
+        care_item.c.subject_key, care_item.c.class_id, care_item.c.as_at, care_item.c.version_id,
+        care_item_version.c.content, feed.c.received_at,
+    )
+    .join(care_item_version, care_item_version.c.version_id == care_item.c.version_id)
+    .join(feed, feed.c.feed_id == care_item_version.c.feed_id)
+    .where(care_item.c.subject_key.in_(bindparam("subjects", expanding=True)))
+    .order_by(care_item.c.as_at.desc(), care_item.c.care_item_id.desc())
+)  # fmt: skip
+_ITEMS_UNDER = _ITEMS.where(care_item.c.heading.in_(bindparam("headings", expanding=True)))
+"""Statements that every request makes: built once, because building takes longer than running."""
+
+
+def counters(database: Database) -> dict[str, int]:
+    """See service.sharing_ports.SharingStore.counters."""
+    with database.reading() as conn:
+        return _counters(conn)
+
+
+def _counters(conn: Connection) -> dict[str, int]:
+    return {row[0]: row[1] for row in conn.execute(_COUNTERS) if row[0] in COUNTERS}
+
+
+def person_views(
+    database: Database,
+    persons: Collection[PersonId],
+    headings: Collection[Heading] | None,
+    now: Instant,
+) -> Mapping[PersonId, PersonView]:
+    """See service.sharing_ports.SharingStore.person_views."""
+    if not persons:
+        return {}
+    with database.reading() as conn:
+        published = _counters(conn)[PUBLISHED]
+        records, received = _records(database, conn, persons, published)
+        items = _items(database, conn, records, headings)
+        owner = {one.record_id: p for p, held in records.items() for one in held}
+        provisions = provisions_on(database, conn, owner, published)
+        claims = claims_about(database, conn, records, now)
+    return {
+        person: PersonView(
+            person,
+            held,
+            {one.record_id: received[one.record_id] for one in held},
+            items.get(person, []),
+            provisions.get(person, []),
+            claims.get(person, []),
+        )
+        for person, held in records.items()
+    }
+
+
+def _records(
+    database: Database, conn: Connection, persons: Collection[PersonId], published: int
+) -> tuple[dict[PersonId, list[HeldRecord]], dict[int, Instant]]:
+    """The persons' live records; record id → when it came in."""
+    given = {"persons": sorted(persons), "published": published}
+    rows = conn.execute(_RECORDS, given).all()
+    pairs = ((row.version_id, row.content) for row in rows)
+    contents = database.sealer.unseal_many(record_version, "content", pairs)
+    found: dict[PersonId, list[HeldRecord]] = {}
+    for row, content in zip(rows, contents, strict=True):
+        person = PersonId(row.person_id)
+        held = HeldRecord(
+            record_id=row.record_id,
+            version_id=row.version_id,
+            source=SourceId(row.source),
+            as_at=Instant(row.as_at),
+            record=_RECORD.decode(content),
+            person_id=person,
+        )
+        found.setdefault(person, []).append(held)
+    return found, {row.record_id: Instant(row.received_at) for row in rows}
+
+
+def _items(
+    database: Database,
+    conn: Connection,
+    records: Mapping[PersonId, Sequence[HeldRecord]],
+    headings: Collection[Heading] | None,
+) -> dict[PersonId, list[SealedItem]]:
+    """The persons' care items, newest first."""
+    if not records or (headings is not None and not headings):
+        return {}
+    owner: dict[bytes, tuple[PersonId, int]] = {}
+    for person, held in records.items():
+        for one in held:
+            (key,) = database.keys.indexes.record_keys(one.source, [one.record.local_id])
+            owner[key] = person, one.record_id
+    given: dict[str, object] = {"subjects": list(owner)}
+    if headings is not None:
+        given["headings"] = sorted(headings)
+    found: dict[PersonId, list[SealedItem]] = {}
+    for row in conn.execute(_ITEMS if headings is None else _ITEMS_UNDER, given):
+        person, record_id = owner[row.subject_key]
+        found.setdefault(person, []).append(
+            SealedItem(
+                care_item_id=row.care_item_id,
+                version_id=row.version_id,
+                name=name_of(row.item_key),
+                record_id=record_id,
+                source=SourceId(row.source),
+                heading=Heading(row.heading),
+                class_id=ClassId(row.class_id),
+                as_at=Instant(row.as_at),
+                received_at=Instant(row.received_at),
+                payload=row.content,
+            )
+        )
+    return found
+
+
+def open_items(database: Database, items: Sequence[SealedItem]) -> list[CareItem]:
+    """See service.sharing_ports.SharingStore.open_items."""
+    pairs = ((item.version_id, item.payload) for item in items)
+    decode = _ITEM.decode
+    opened = database.sealer.unseal_many(care_item_version, "content", pairs)
+    return [decode(content) for content in opened]
+
+
+def name_of(item_key: bytes) -> str:
+    """An item's name."""
+    return item_key.hex()
+
+
+def _key_of(name: str) -> bytes | None:
+    try:
+        key = bytes.fromhex(name)
+    except ValueError:
+        return None
+    return key if name_of(key) == name and len(key) == DIGEST_BYTES else None
+
+
+def item_named(database: Database, name: str) -> tuple[PersonId, Heading] | None:
+    """See service.sharing_ports.SharingStore.item_named."""
+    key = _key_of(name)
+    if key is None:
+        return None
+    with database.reading() as conn:
+        published = is_published(read_counter(conn, PUBLISHED))
+        query = (
+            select(membership.c.person_id, care_item.c.heading)
+            .join(record, record.c.record_key == care_item.c.subject_key)
+            .join(membership, and_(membership.c.record_id == record.c.record_id, published))
+            .where(care_item.c.item_key == key, record.c.withdrawn_at.is_(None))
+        )
+        row = conn.execute(query).one_or_none()
+    return None if row is None else (PersonId(row[0]), Heading(row[1]))
+
+
+def feed_news(database: Database) -> dict[SourceId, FeedNews]:
+    """See service.sharing_ports.SharingStore.feed_news."""
+    query = (
+        select(feed.c.source, feed.c.state, func.max(feed.c.received_at))
+        .where(feed.c.state != FeedState.LOADING.value)
+        .group_by(feed.c.source, feed.c.state)
+    )
+    last: dict[str, dict[str, Instant]] = {}
+    with database.reading() as conn:
+        for source, state, at in conn.execute(query):
+            last.setdefault(source, {})[state] = Instant(at)
+    return {SourceId(source): _news(states) for source, states in last.items()}
+
+
+def _news(states: Mapping[str, Instant]) -> FeedNews:
+    loaded, refused = states.get(FeedState.LOADED.value), states.get(FeedState.REFUSED.value)
+    return FeedNews(loaded, refused if refused and refused > (loaded or "") else None)
+
+
+def restricted_versions(database: Database) -> dict[int, int]:
+    """See service.sharing_ports.SharingStore.restricted_versions."""
+    query = select(record.c.record_id, record.c.version_id)
+    query = query.where(record.c.restricted == 1, record.c.withdrawn_at.is_(None))
+    with database.reading() as conn:
+        return {row[0]: row[1] for row in conn.execute(query)}
+
+
+def staff_entries(database: Database, source: SourceId) -> list[StaffEntry]:
+    """See service.sharing_ports.SharingStore.staff_entries."""
+    version = staff_entry_version
+    query = (
+        select(version.c.version_id, version.c.content)
+        .join(staff_entry, staff_entry.c.version_id == version.c.version_id)
+        .where(staff_entry.c.source == source)
+    )
+    with database.reading() as conn:
+        rows = [(row.version_id, row.content) for row in conn.execute(query)]
+    found = map(_STAFF.decode, database.sealer.unseal_many(version, "content", rows))
+    return sorted(found, key=lambda entry: entry.staff_id)
+
+
+def staff_of(database: Database, source: SourceId, staff_id: str) -> StaffEntry | None:
+    """See service.sharing_ports.SharingStore.staff_entry."""
+    (key,) = database.keys.indexes.staff_keys(source, [staff_id])
+    version = staff_entry_version
+    query = (
+        select(version.c.version_id, version.c.content)
+        .join(staff_entry, staff_entry.c.version_id == version.c.version_id)
+        .where(staff_entry.c.staff_key == key)
+    )
+    with database.reading() as conn:
+        row = conn.execute(query).one_or_none()
+    if row is None:
+        return None
+    content = database.sealer.unseal(version, "content", row.version_id, row.content)
+    return _STAFF.decode(content)
