@@ -14,7 +14,7 @@ demo: $(STAMP)
 	@echo "The partnership's workspace is ./partnership: open the newest page in partnership/reports/ in a browser,"
 	@echo "or try:  .venv/bin/commonthread --help"
 
-test: check browser
+test: check browser npm
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-fast: $(STAMP)
@@ -63,6 +63,15 @@ browser:
 	  as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	  $$as_root apt-get update -q && \
 	  $$as_root apt-get install -y -q --no-install-recommends chromium; }
+
+# The API's tests run a real identity provider and a FHIR client that are written for Node.
+NPM_STAMP := tests/npm/node_modules/.installed
+.PHONY: npm
+npm: $(NPM_STAMP)
+
+$(NPM_STAMP): tests/npm/package-lock.json
+	npm ci --prefix tests/npm --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $(NPM_STAMP)
 
 $(STAMP): requirements.lock requirements-uv.lock pyproject.toml
 	$(PYTHON) -m venv .venv

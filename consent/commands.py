@@ -43,6 +43,13 @@ class Action(StrEnum):
     PERSON_ERASE = "person-erase"
     BACKUP = "backup"
     RESTORE = "restore"
+    CONSENT_LIST = "consent-list"
+    CONSENT_WRITE = "consent-write"
+    CONSENT_CHECK = "consent-check"
+    AGREEMENT_LIST = "agreement-list"
+    AGREEMENT_WRITE = "agreement-write"
+    BREAK_GLASS_LIST = "break-glass-list"
+    BREAK_GLASS_REVIEW = "break-glass-review"
 
 
 class Role(StrEnum):
@@ -102,6 +109,13 @@ GRANTS: dict[Role, dict[Action, frozenset[str]]] = {
         Action.REVIEW_DECISIONS: _AUDIT,
         Action.REVIEW_AGREEMENT: _AUDIT,
         Action.PERSON_ERASE: _QUALITY,
+        Action.CONSENT_LIST: _AUDIT,
+        Action.CONSENT_WRITE: _AUDIT,
+        Action.CONSENT_CHECK: _AUDIT,
+        Action.AGREEMENT_LIST: _AUDIT,
+        Action.AGREEMENT_WRITE: _AUDIT,
+        Action.BREAK_GLASS_LIST: _AUDIT,
+        Action.BREAK_GLASS_REVIEW: _AUDIT,
     },
 }
 """Role → action → purposes it may be done for."""
