@@ -23,6 +23,7 @@ from schemas.settings_file import parse_settings
 from service.access import Actor
 from service.backup import refuse_half_restored
 from service.model_files import write_whole
+from store.arrow import choose_pool
 from store.keyring import (
     KEY_FILE,
     KEYSTORE_FILE,
@@ -100,6 +101,7 @@ class Workspace:
     def store(self) -> Iterator[SharingStore]:
         """The open store, closed at the end. Raises: StoreError."""
         refuse_half_restored(self.root)
+        choose_pool()
         keys = open_keyring(self.keys, workspace_key(self.keys))
         store = open_store(self.database_url(), keys)
         try:

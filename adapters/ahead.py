@@ -2,7 +2,7 @@
 
 Rules:
 - The result is the reader's, batch for batch; only where it is computed differs.
-- At most `BATCHES_WAITING` batches wait between the two processes: memory stays bounded.
+- At most `BATCHES_WAITING` batches of a feed wait between the two processes: memory stays bounded.
 - The other process is started with the first feed; until it is ready, small feeds are read here.
 - If either process dies the other notices at its next batch: the run fails, and is run again.
 """
@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from queue import Queue
-from threading import Thread
+from threading import Event, Thread
 from types import TracebackType
 from typing import Any
 
@@ -29,6 +29,8 @@ WORTH_WAITING = 2 << 20
 """Bytes of a feed from which reading it elsewhere is worth waiting for the process to start."""
 BATCHES_WAITING = 2
 READY = ("ready", None)
+_Waiting = Queue[tuple[str, Any]]
+"""Messages of one feed that were not taken yet."""
 COLLECT_AFTER = 50_000
 """Allocations between two looks of the garbage collector: batches make many objects, few cycles."""
 
@@ -42,13 +44,16 @@ def calm_collector() -> None:
 class ReadAhead:
     """The registered readers, large feeds being read ahead in one child process.
 
-    A context manager; `readers` is what `service.ingest` takes.
+    A context manager; `readers` is what `service.ingest` takes. A feed is begun when it is asked
+    for, so that the next may be read while this one is stored; feeds are to be taken in the order
+    in which they were asked for, each to its end.
     """
 
     def __init__(self) -> None:
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
-        self._ready = False
+        self._ready = Event()
+        self._asked: Queue[_Waiting] = Queue()
 
     @property
     def readers(self) -> dict[str, Reader]:
@@ -58,21 +63,17 @@ class ReadAhead:
     def read(self, feed: FeedFile, source: SourceSettings, limits: Limits) -> Iterator[UnitBatch]:
         """As the format's own reader. Raises: FeedRefused."""
         pipe = self._started()
-        if not self._ready and (feed.size >= WORTH_WAITING or pipe.poll()):
-            self._ready = self._received(pipe) == READY
-        if not self._ready:
+        if not self._ready.is_set() and feed.size < WORTH_WAITING:
             return READERS[feed.settings.format](feed, source, limits)
-        return self._read_elsewhere(pipe, feed, source, limits)
-
-    def _read_elsewhere(
-        self, pipe: Connection, feed: FeedFile, source: SourceSettings, limits: Limits
-    ) -> Iterator[UnitBatch]:
+        waiting: _Waiting = Queue(BATCHES_WAITING)
+        self._asked.put(waiting)
         try:
             pipe.send((feed, source, limits))
         except (BrokenPipeError, ConnectionResetError):
             raise self._ended() from None
-        waiting: Queue[tuple[str, Any]] = Queue(BATCHES_WAITING)
-        Thread(target=_receive, args=(pipe, waiting), daemon=True).start()
+        return self._batches(waiting)
+
+    def _batches(self, waiting: _Waiting) -> Iterator[UnitBatch]:
         ended = False
         try:
             while not ended:
@@ -89,13 +90,6 @@ class ReadAhead:
                 # Left off half way: what the child still sends must not be taken for another feed.
                 self.__exit__(None, None, None)
 
-    def _received(self, pipe: Connection) -> tuple[str, Any]:
-        try:
-            message: tuple[str, Any] = pipe.recv()
-        except (EOFError, ConnectionResetError):
-            raise self._ended() from None
-        return message
-
     def _ended(self) -> StoreError:
         self.__exit__(None, None, None)
         return StoreError("the reading process ended; run again, nothing is lost")
@@ -107,6 +101,9 @@ class ReadAhead:
             self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
             self._process.start()
             theirs.close()
+            self._ready, self._asked = Event(), Queue()
+            told = self._pipe, self._ready, self._asked
+            Thread(target=_receive, args=told, daemon=True).start()
         return self._pipe
 
     def __enter__(self) -> ReadAhead:
@@ -118,25 +115,34 @@ class ReadAhead:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._pipe is not None:
-            self._pipe.close()
-            self._pipe, self._ready = None, False
         if self._process is not None:
             self._process.terminate()
             self._process.join()
             self._process = None
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
 
 
-def _receive(pipe: Connection, waiting: Queue[tuple[str, Any]]) -> None:
-    """A thread of the parent: takes one feed's messages off the pipe as they come."""
-    kind = "batch"
-    while kind == "batch":
+def _receive(pipe: Connection, ready: Event, asked: Queue[_Waiting]) -> None:
+    """A thread of the parent: takes messages off the pipe as they come, for each feed in turn."""
+
+    def received() -> tuple[str, Any]:
         try:
-            message = pipe.recv()
+            message: tuple[str, Any] = pipe.recv()
         except (EOFError, OSError):
             message = ("gone", None)
-        kind = message[0]
-        waiting.put(message)
+        return message
+
+    if received() == READY:
+        ready.set()
+    while True:
+        waiting = asked.get()
+        kind = "batch"
+        while kind == "batch":
+            message = received()
+            kind = message[0]
+            waiting.put(message)
 
 
 def _serve(pipe: Connection) -> None:

@@ -5,7 +5,7 @@ Rules, in the order in which they are kept:
   counts hold an address, an id of a person, or anything that was sent.
 - What a route does not read is refused: other content types, longer bodies, unknown parameters.
 - Persons' details in an address are refused before anything is looked up.
-- Nothing is looked up for a token that does not count; then scopes; then the limit; then the route.
+- Nothing is looked up for a token that does not count; then the limit; then scopes; then the route.
 - How long a search took, or an answer that nothing is there, does not tell what was found.
 - Every error is an OperationOutcome from the table (api/outcomes.py). Of an error nobody foresaw
   only its kind and place are logged: its message may hold a person's details.
@@ -20,6 +20,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -28,7 +29,6 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from fastapi import FastAPI, Request, Response
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
@@ -38,7 +38,7 @@ from api.claims import signed_in
 from api.metrics import CONTENT_TYPE, Metrics
 from api.openapi import FHIR_JSON, FORM, answers, operation, plain
 from api.outcomes import OUTCOMES, Refused, code_of, message_of, outcome
-from api.params import CURSOR, Params, looks_like_number, refuse_personal
+from api.params import CURSOR, ID, Params, looks_like_number, refuse_personal
 from api.route import Answer, Ask, Desk, Form, Route, absent
 from api.scopes import allows, granted
 from api.shaping import shaped
@@ -51,12 +51,12 @@ from schemas.sharing import Requester
 
 log = logging.getLogger("commonthread.api")
 
-_ID = re.compile(r"[A-Za-z0-9.\-]{1,64}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9\-]{8,64}")
 _JSON_TYPES = ("application/json", "application/fhir+json", "text/json")
 _ACCEPTED = frozenset({*_JSON_TYPES, "*/*", "application/*", "text/*", "application/json+fhir"})
 STEP = 0.04
 """Seconds: see `_even_out`."""
+_THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="request")
 PURPOSE_HEADER = "Purpose-Of-Use"
 EMERGENCY_HEADER = "Emergency-Declared"
 
@@ -95,7 +95,7 @@ def build_app(service: Service) -> FastAPI:
         title="commonthread", version=version("commonthread"), docs_url=None, redoc_url=None,
         openapi_url="/openapi.json", redirect_slashes=False,
     )  # fmt: skip
-    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)
+    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=1)
     app.add_exception_handler(HTTPException, _http_error)
     _add_plain(app, service)
     rows = [(route, form) for route in ROUTES for form in route.forms]
@@ -113,6 +113,15 @@ def build_app(service: Service) -> FastAPI:
         )
     _describe_security(app)
     return app
+
+
+async def _in_thread(
+    work: Callable[[Service, Received], Response], service: Service, received: Received
+) -> Response:
+    """The work's answer, from one of a few threads: more of them would only take turns, and wait
+    for one another's commits."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_THREADS, work, service, received)
 
 
 async def _even_out(route: Route, status: int, begun: float) -> None:
@@ -138,11 +147,12 @@ def _endpoint(
     async def endpoint(request: Request) -> Response:
         begun = time.perf_counter()
         given = request.headers.get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+        known = _REQUEST_ID.fullmatch(given) and not looks_like_number(given)
+        request_id = given if known else str(uuid.uuid4())
         code = None
         try:
             received = await _received(service, request, route, form)
-            response = await run_in_threadpool(_answered, service, received)
+            response = await _in_thread(_answered, service, received)
         except CommonthreadError as error:
             code = code_of(error)
             response = _refusal(code, message_of(error), getattr(error, "headers", {}))
@@ -209,7 +219,7 @@ async def _body(request: Request, most: int) -> bytes:
 def _answered(service: Service, received: Received) -> Response:
     """The answer of a request. Raises: CommonthreadError."""
     route, desk = received.route, service.desk
-    requester = _requester(service, received.headers)
+    requester = _requester(service, route, received.headers)
     grants = _let_in(service, route, requester)
     _check_id(received)
     ask = _ask(desk, received, requester, grants)
@@ -227,19 +237,21 @@ def _let_in(
     """
     grants = granted(requester.scopes, requester.system)
     try:
+        service.throttle.take(route.rate, f"{requester.issuer} {requester.staff_id}")
         if not allows(grants, route.kind, route.letter):
             level = "system" if requester.system else "user"
             raise Refused(
                 "INSUFFICIENT_SCOPE", f"this needs the scope {level}/{route.kind}.{route.letter}"
             )
-        service.throttle.take(route.rate, f"{requester.issuer} {requester.staff_id}")
     except Refused as refusal:
         service.desk.sharing.refused(requester, route.name, refusal.code)
         raise
     return grants
 
 
-def _requester(service: Service, headers: Mapping[str, str]) -> Requester:
+def _requester(service: Service, route: Route, headers: Mapping[str, str]) -> Requester:
+    """Who asks. What a token that counts does not carry (a role, a purpose) is written down with
+    whose token it is. Raises: Refused."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         challenge = {"WWW-Authenticate": "Bearer"}
@@ -249,7 +261,14 @@ def _requester(service: Service, headers: Mapping[str, str]) -> Requester:
     if emergency not in ("true", "false"):
         raise Refused("INVALID_VALUE", f"{EMERGENCY_HEADER}: expected true or false")
     purpose = headers.get(PURPOSE_HEADER.lower())
-    return service.desk.sharing.requester(signed_in(checked, purpose, emergency == "true"))
+    try:
+        who = signed_in(checked, purpose, emergency == "true")
+    except Refused as refusal:
+        issuer, subject = checked.provider.issuer, str(checked.claims.get("sub") or "-")[:200]
+        service.throttle.take(route.rate, f"{issuer} {subject}")
+        service.desk.sharing.turned_away(issuer, subject, route.name, refusal.code)
+        raise
+    return service.desk.sharing.requester(who)
 
 
 def _check_id(received: Received) -> None:
@@ -263,7 +282,7 @@ def _check_id(received: Received) -> None:
             "an NHS number is no id here, and does not belong in an address; send identifier="
             f"SYSTEM|NUMBER as a form to {BASE}/Patient/_search",
         )
-    if not _ID.fullmatch(asked):
+    if not ID.fullmatch(asked):
         raise absent(received.route.kind)
 
 
@@ -313,8 +332,9 @@ def _sent(answer: Answer, held: dict[str, Any], received: Received, *, pretty: b
     content = msgspec.json.encode(held)
     if pretty:
         content = msgspec.json.format(content, indent=2)
-    headers = {"Cache-Control": "private, no-cache" if answer.etag else "no-store"}
-    headers |= dict(answer.headers) | {"X-Content-Type-Options": "nosniff"}
+    # No cache keeps a record, not even the browser's own: computers on wards are shared.
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    headers |= dict(answer.headers)
     if answer.etag:
         tag = f'W/"{sha256(content).hexdigest()[:32]}"'
         headers["ETag"] = tag
@@ -374,7 +394,7 @@ def _add_plain(app: FastAPI, service: Service) -> None:
     async def readyz() -> Response:
         """Whether it can answer about persons."""
         try:
-            await run_in_threadpool(desk.sharing.ready)
+            await asyncio.get_running_loop().run_in_executor(_THREADS, desk.sharing.ready)
         except CommonthreadError:
             return Response(b'{"status":"not ready"}', 503, media_type="application/json")
         return Response(b'{"status":"ready"}', media_type="application/json")

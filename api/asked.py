@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from api.outcomes import Refused
-from api.params import Kind, Param, Params, Span, date_span
+from api.params import MAX_VALUE, Kind, Param, Params, Span, date_span
 from schemas.dates import PartialDate
 from schemas.fhir_person import NHS_NUMBER
 from service.sharing_asked import PersonQuery
@@ -51,6 +51,9 @@ _LIST_OF_PARAM = {
     "email": "email",
 }
 _WILD = frozenset({"family", "given", "address-postalcode"})
+MOST_ELEMENTS = 20
+"""Names, numbers, addresses and the like, each, that a person is described by: more is no
+description, but work."""
 
 
 def person_query(params: Params) -> PersonQuery:
@@ -96,6 +99,8 @@ def _range(params: Params, name: str) -> tuple[PartialDate | None, PartialDate |
 def split_identifier(name: str, value: str) -> tuple[str, str]:
     """SYSTEM|VALUE as its parts. Raises: Refused."""
     system, bar, number = value.partition("|")
+    if len(value) > MAX_VALUE or "\0" in value:
+        raise Refused("INVALID_VALUE", f"{name}: too long, or not text")
     if not bar or not system or not number:
         raise Refused("INVALID_VALUE", f"{name}: expected SYSTEM|VALUE")
     return system, number.strip()
@@ -169,6 +174,7 @@ def _objects(holder: dict[str, Any], element: str) -> Iterator[dict[str, Any]]:
     held = holder.get(element, [])
     if not isinstance(held, list) or not all(isinstance(one, dict) for one in held):
         raise Refused("INVALID_RESOURCE", f"Patient.{element}: expected a list of objects")
+    _check_many(element, held)
     yield from held
 
 
@@ -176,11 +182,23 @@ def _text(holder: Any, element: str) -> str | None:
     value = holder.get(element) if isinstance(holder, dict) else None
     if value is not None and not isinstance(value, str):
         raise Refused("INVALID_RESOURCE", f"{element}: expected a text")
-    return value.strip() if value else None
+    return _checked(element, value) if value else None
 
 
 def _texts(holder: dict[str, Any], element: str) -> list[str]:
     held = holder.get(element, [])
     if not isinstance(held, list) or not all(isinstance(one, str) for one in held):
         raise Refused("INVALID_RESOURCE", f"{element}: expected a list of texts")
-    return [one.strip() for one in held if one.strip()]
+    _check_many(element, held)
+    return [_checked(element, one) for one in held if one.strip()]
+
+
+def _check_many(element: str, held: list[Any]) -> None:
+    if len(held) > MOST_ELEMENTS:
+        raise Refused("INVALID_RESOURCE", f"{element}: expected at most {MOST_ELEMENTS} of it")
+
+
+def _checked(element: str, text: str) -> str:
+    if len(text) > MAX_VALUE or "\0" in text:
+        raise Refused("INVALID_RESOURCE", f"{element}: too long, or not text")
+    return text.strip()

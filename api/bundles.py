@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from schemas.fhir_items import Resource, without_empty
+from schemas.fhir_items import Resource
 
 
 def entry(base: str, held: Resource, mode: str = "match", **search: Any) -> Resource:
     """One entry of a searchset. `mode` is match, include or outcome; `search` adds a score."""
-    address = f"{base}/{held['resourceType']}/{held['id']}" if "id" in held else None
-    if mode == "outcome":
-        address = None
-    return without_empty({"fullUrl": address, "resource": held, "search": {"mode": mode, **search}})
+    made: Resource = {"resource": held, "search": {"mode": mode, **search}}
+    if "id" in held and mode != "outcome":
+        made["fullUrl"] = f"{base}/{held['resourceType']}/{held['id']}"
+    return made
 
 
 def searchset(

@@ -59,8 +59,9 @@ def signed_in(checked: Checked, asked_purpose: str | None, emergency: bool) -> S
 def _client(
     client: ClientSettings, checked: Checked, scopes: frozenset[str] | None, asked: str | None
 ) -> SignedIn:
-    said = _purposes(at(checked.claims, checked.provider.purpose))
-    carried = [one for one in client.purposes if one in said] if said else list(client.purposes)
+    claim = at(checked.claims, checked.provider.purpose)
+    said = client.purposes if claim is None else _purposes(claim)
+    carried = [one for one in client.purposes if one in said]
     return SignedIn(
         issuer=checked.provider.issuer,
         subject=client.id,
@@ -88,6 +89,8 @@ def _system(provider: IdentityProvider, claims: Mapping[str, Any]) -> ClientSett
     client_id = claims.get("client_id") or claims.get("azp")
     if not isinstance(client_id, str) or claims.get("sub", client_id) != client_id:
         return None
+    if provider.staff_id != "sub" and at(claims, provider.staff_id) is not None:
+        return None  # it names a member of staff: no system asks for itself
     return provider.client(client_id)
 
 

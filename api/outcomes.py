@@ -17,6 +17,7 @@ from schemas.errors import (
     InputError,
     InvalidSearch,
     InvalidValue,
+    LogFailed,
     NeedsDecision,
     NotFound,
     NotPermitted,
@@ -100,6 +101,9 @@ OUTCOMES: dict[str, OutcomeSpec] = {
         200, "multiple-matches", "More persons match than may be shown", SPINE_CODES
     ),
     "UNFORESEEN": OutcomeSpec(500, "exception", "An error nobody foresaw", severity="fatal"),
+    "LOG_FAILED": OutcomeSpec(
+        503, "transient", "The audit log cannot be written, so nothing is shown"
+    ),
     "UNAVAILABLE": OutcomeSpec(503, "transient", "Not ready to answer: try again shortly"),
 }
 """Code → what it answers with."""
@@ -111,6 +115,7 @@ _BY_ERROR: dict[type[CommonthreadError], str] = {
     InvalidValue: "INVALID_VALUE",
     InputError: "UNAVAILABLE",
     StoreError: "UNAVAILABLE",
+    LogFailed: "LOG_FAILED",
     WorkspaceBusy: "CONFLICT",
     NeedsDecision: "CONFLICT",
 }

@@ -20,6 +20,8 @@ from api.outcomes import Refused
 from schemas.dates import Instant, check_partial_date, to_instant
 from schemas.errors import InvalidValue
 
+ID = re.compile(r"[A-Za-z0-9.\-]{1,64}")
+"""What an id can look like (FHIR R4)."""
 MAX_VALUE = 1_000
 """Characters of a parameter's value."""
 

@@ -211,7 +211,8 @@ def everything(ask: Ask) -> Answer:
         entries += [entry(ask.base, provenance(one), "include") for one in items]
     if first:
         entries += told(ask, record, headings)
-    return Answer(searchset(entries, total=page.total, links=ask.links(page.next)))
+    total = page.total + (len(record.flags) if "Flag" in types else 0)
+    return Answer(searchset(entries, total=total, links=ask.links(page.next)))
 
 
 _BREAK_GLASS = ("reason", "text", "secondPerson")

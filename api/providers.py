@@ -92,7 +92,7 @@ class ProviderKeys:
             usable = [key for key in held if _usable(key)]
             self._keys = KeySet.import_key_set({"keys": usable})
             self._fetched = now
-        except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError):
+        except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError, AttributeError):
             # It is asked again later; keys that are held still count until they are stale.
             return
 

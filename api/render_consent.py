@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from api.outcomes import Refused
+from api.params import ID
 from api.words import EXTENSION, HEADING_CODES, LABEL_CODES, slug
 from schemas.dates import Instant, PartialDate, check_partial_date, parse_instant
 from schemas.errors import InvalidValue
@@ -123,7 +124,7 @@ def patient_of(body: Any) -> str:
         raise Refused("INVALID_RESOURCE", "expected a Consent")
     said = _object(held.get("patient"), "Consent.patient").get("reference")
     kind, slash, person = said.rpartition("/") if isinstance(said, str) else ("", "", "")
-    if not slash or kind.rpartition("/")[2] != "Patient" or not person:
+    if not slash or kind.rpartition("/")[2] != "Patient" or not ID.fullmatch(person):
         raise Refused("INVALID_RESOURCE", "Consent.patient: expected a reference Patient/ID")
     return person
 

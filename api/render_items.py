@@ -119,14 +119,11 @@ def _meta(shared: SharedItem) -> Resource:
         extensions.append({"url": ATTENDANCE_ONLY, "valueBoolean": True})
     if shared.presence_only:
         extensions.append({"url": PRESENCE_ONLY, "valueBoolean": True})
-    return without_empty(
-        {
-            "extension": extensions,
-            "lastUpdated": shared.received_at,
-            "source": f"{SOURCE_SYSTEM}{shared.source}" if shared.source else None,
-            "security": _security(shared.item),
-        }
-    )
+    made: Resource = {"extension": extensions, "lastUpdated": shared.received_at}
+    if shared.source:
+        made["source"] = f"{SOURCE_SYSTEM}{shared.source}"
+    security = _security(shared.item)
+    return made | {"security": security} if security else made
 
 
 def _security(item: CareItem) -> list[Resource]:
@@ -193,12 +190,16 @@ def _as_received(item: CareItem) -> Resource:
 def _without_addresses(value: Any) -> Any:
     """The value without addresses of other resources of the sender's, and what is left empty."""
     if isinstance(value, dict):
-        inner = {
-            key: _without_addresses(held)
-            for key, held in value.items()
-            if not (key == "reference" and isinstance(held, str))
-        }
-        return without_empty(inner)
+        kept: Resource = {}
+        for key, held in value.items():
+            if isinstance(held, str):
+                if held and key != "reference":
+                    kept[key] = held
+                continue
+            inner = _without_addresses(held)
+            if inner or inner is False or inner == 0:
+                kept[key] = inner
+        return kept
     if isinstance(value, list):
         return [held for held in map(_without_addresses, value) if held not in ({}, [], None)]
     return value

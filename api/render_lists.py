@@ -10,7 +10,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from api.outcomes import OWN_CODES
 from api.render_items import kind_of
@@ -31,8 +32,8 @@ from schemas.fhir_items import Resource, organisation, without_empty
 from schemas.identifiers import OdsCode, SourceId
 from schemas.items import HEADINGS, Heading
 
-Naming = Callable[[OdsCode | SourceId], str]
-"""The name of an organisation or source, for people to read."""
+Naming = Callable[[OdsCode | SourceId | None], str]
+"""The name of an organisation or source, for people to read; None is the partnership itself."""
 
 
 def lists(
@@ -46,27 +47,50 @@ def lists(
             own = one.source if one.state is SilenceState.PRESENT else None
             key = (one.heading, one.state, one.since, one.ring, one.custodian, own)
             alike.setdefault(key, []).append(one)
-    return [_list(record, held, n, naming) for n, held in enumerate(alike.values())]
+    entries = _entries(record)
+    return [_list(record, held, n, naming, entries) for n, held in enumerate(alike.values())]
 
 
-def _list(record: SharedRecord, alike: list[Silence], number: int, naming: Naming) -> Resource:
+def _entries(record: SharedRecord) -> dict[tuple[Heading, SourceId | None], list[Resource]]:
+    """Heading and source → references to the items that are shown."""
+    found: dict[tuple[Heading, SourceId | None], list[Resource]] = {}
+    for one in record.items:
+        kind = kind_of(one.item)
+        if kind is not None:
+            item = {"item": {"reference": f"{kind}/{one.item_key}"}}
+            found.setdefault((one.item.heading, one.source), []).append(item)
+    return found
+
+
+def _list(
+    record: SharedRecord,
+    alike: list[Silence],
+    number: int,
+    naming: Naming,
+    entries: dict[tuple[Heading, SourceId | None], list[Resource]],
+) -> Resource:
     silence = alike[0]
-    sources = [one.source for one in alike if one.source]
+    sources = tuple(one.source for one in alike if one.source)
+    present = silence.state is SilenceState.PRESENT
+    held = entries.get((silence.heading, silence.source)) if present else None
+    made = {
+        "resourceType": "List",
+        "id": slug(f"{record.person}-{silence.heading}-{number}"),
+        "subject": reference(record),
+        **_said(silence, sources, naming),
+    }
+    return made | {"entry": held} if held else made
+
+
+@lru_cache(maxsize=4_096)
+def _said(silence: Silence, sources: tuple[SourceId, ...], naming: Naming) -> Resource:
+    """What a List says of whomever it is: the same for all persons, so it is built once. Not to be
+    changed by whoever gets it."""
     present = silence.state is SilenceState.PRESENT  # its entries may be on other pages
-    entries = [
-        {"item": {"reference": f"{kind_of(one.item)}/{one.item_key}"}}
-        for one in (record.items if present else ())
-        if one.item.heading is silence.heading
-        and one.source == silence.source
-        and kind_of(one.item) is not None
-    ]
-    title = HEADINGS[silence.heading].title
     said = {"system": SILENCE_CODES, "code": slug(silence.state), "display": silence.state.value}
     ring = _ring(silence.ring, naming) if silence.ring else None
     return without_empty(
         {
-            "resourceType": "List",
-            "id": slug(f"{record.person}-{silence.heading}-{number}"),
             "extension": [
                 {"url": SILENCE_CODES, "valueCode": slug(silence.state)},
                 *({"url": SOURCE, "valueCode": source} for source in sources),
@@ -75,12 +99,10 @@ def _list(record: SharedRecord, alike: list[Silence], number: int, naming: Namin
             ],
             "status": "current",
             "mode": "snapshot",
-            "title": title,
+            "title": HEADINGS[silence.heading].title,
             "code": {"coding": [{"system": HEADING_CODES, "code": slug(silence.heading)}]},
-            "subject": reference(record),
             "note": [{"text": _words(silence, sources, ring, naming)}],
-            "entry": entries,
-            "emptyReason": None if entries or present else _empty(silence, said),
+            "emptyReason": None if present else _empty(silence, said),
         }
     )
 
@@ -91,7 +113,7 @@ def _empty(silence: Silence, said: Resource) -> Resource:
     return {"coding": [*codings, said], "text": silence.state.value}
 
 
-def _words(silence: Silence, sources: list[SourceId], ring: str | None, naming: Naming) -> str:
+def _words(silence: Silence, sources: Sequence[SourceId], ring: str | None, naming: Naming) -> str:
     """What the list says, for people to read."""
     since = f" {silence.since}" if silence.since else ""
     named = f": {', '.join(map(naming, sources))}" if sources else ""
@@ -99,7 +121,11 @@ def _words(silence: Silence, sources: list[SourceId], ring: str | None, naming: 
 
 
 def _ring(ring: Ring, naming: Naming) -> str:
-    return f"{ring.office}, {naming(ring.organisation)}" if ring.organisation else ring.office
+    """Whom to ring, and where: in the partnership where no organisation is named, unless that is a
+    custodian who must not be."""
+    if ring.organisation is None and ring.of_custodian:
+        return ring.office
+    return f"{ring.office}, {naming(ring.organisation)}"
 
 
 def notice(record: SharedRecord, flag: FlagNotice, naming: Naming) -> Resource:

@@ -16,11 +16,11 @@ from api.cursors import Cursors
 from api.demo_issuer import demo_keys
 from api.metrics import Metrics
 from api.providers import Fetch, ProviderKeys, fetch_json
+from api.render_lists import Naming
 from api.route import Desk
 from api.throttle import Throttle
 from api.tokens import TokenCheck
 from schemas.dates import Clock, to_instant
-from schemas.identifiers import OdsCode, SourceId
 from schemas.settings import Settings
 from service.sharing import Sharing
 
@@ -79,7 +79,7 @@ def service_over(
     )
 
 
-def _naming(settings: Settings) -> Callable[[OdsCode | SourceId], str]:
+def _naming(settings: Settings) -> Naming:
     """Names of organisations, with the number to ring, and of sources, for people to read; what
     has none stands as it is."""
     telephones = settings.sharing.telephones
@@ -88,4 +88,4 @@ def _naming(settings: Settings) -> Callable[[OdsCode | SourceId], str]:
         for one in settings.organisations
     }
     names |= {source.id: source.name for source in settings.sources}
-    return lambda code: names.get(code, code)
+    return lambda code: settings.name if code is None else names.get(code, code)

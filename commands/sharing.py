@@ -315,9 +315,10 @@ def declared(root: Path, all_of_them: bool, as_json: bool, purpose: str | None) 
 @break_glass.command("review")
 @click.argument("number", type=click.IntRange(1))
 @click.option("--finding", required=True, help="What the follow-up found; kept sealed.")
+@click.option("--end", "ends", is_flag=True, help="It was not right: it opens nothing any more.")
 @purpose_option
 @click.pass_obj
-def review(root: Path, number: int, finding: str, purpose: str | None) -> None:
+def review(root: Path, number: int, finding: str, ends: bool, purpose: str | None) -> None:
     """Write down what the follow-up found."""
     from service.sharing_admin import review_claim
     from wiring import clock
@@ -325,8 +326,8 @@ def review(root: Path, number: int, finding: str, purpose: str | None) -> None:
     workspace = opened(root)
     with workspace.store() as store:
         actor = workspace.actor("break-glass-review", purpose or "audit")
-        review_claim(store, actor, number, finding, clock)
-    click.echo(f"{number} followed up", err=True)
+        review_claim(store, actor, number, finding, clock, ends=ends)
+    click.echo(f"{number} followed up{', and ended' if ends else ''}", err=True)
 
 
 @break_glass.command("alarms")

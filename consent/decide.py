@@ -2,7 +2,8 @@
 
 Rules:
 - Each distinct access class of a person is decided once, by a full evaluation of all policies.
-- Nothing of a request is kept: a role, a wish or an agreement that ends is gone for the next one.
+- Facts are asked for anew by every request: a role, a wish or an agreement that ends is gone for
+  the next one. What is remembered is what policies say to a question, which names nobody.
 - A record that may not be opened has no class that may be read.
 - Forbidding outranks permitting, and what nothing permits is refused (Cedar's semantics).
 """
@@ -10,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -26,7 +27,8 @@ from consent.facts import (
     sealed_item,
     situation,
 )
-from consent.policy_files import Asked, Attribute, Policies
+from consent.policy_files import Asked, Attribute, Attributes, Policies
+from consent.same import Same
 from consent.shared import (
     LOCATING,
     Decision,
@@ -39,6 +41,7 @@ from consent.shared import (
 from consent.terms import Terms
 from schemas.dates import Instant, to_instant
 from schemas.held import PersonFacts, SourceView
+from schemas.identifiers import OdsCode
 from schemas.sharing import (
     AccessClass,
     Agreement,
@@ -65,7 +68,7 @@ class Administration(StrEnum):
 
 
 class Decider:
-    """The policies, ready to be asked. One per process; thread-safe; keeps nothing of a request."""
+    """The policies, ready to be asked. One per process; thread-safe."""
 
     def __init__(
         self, terms: Terms | None = None, policies: Policies | None = None, *, checked: bool = False
@@ -77,6 +80,7 @@ class Decider:
         self.terms = terms or Terms()
         self._policies = policies or Policies()
         self._checked = checked
+        self._kept: dict[tuple[object, ...], _Verdicts] = {}
 
     def may_search(self, requester: Requester, locators: frozenset[Locator]) -> Decision:
         """Whether the requester may look for people by these at all."""
@@ -106,6 +110,7 @@ class Decider:
                 whereabouts=isinstance(locate, Permit),
                 history=not now.facts.protected_change
                 or requester.staff_id in now.facts.identity_team,
+                former=requester.staff_id in now.facts.identity_team,
                 labels=_labels(now),
             )
             for now, trace, locate in zip(moments, decisions[::2], decisions[1::2], strict=True)
@@ -214,47 +219,116 @@ class Decider:
     ) -> ReadDecision:
         known = context(now)
         aspects = {key: (one.category, one.custodian, one.labels) for key, one in classes.items()}
-        holdings, numbers = _holdings((*aspects.values(), *ordinary), now)
+        verdicts = self._verdicts(action, now, known, (*aspects.values(), *ordinary))
         seals = _item_seals(now)
-        openings = [] if action == "disclose" else [Asked("open", "Person", {}, known)]
-        asked = [
-            *openings,
-            Asked("flag", "Person", {}, known),
-            *(Asked(action, "Holding", one, known) for one in holdings),
-            *(Asked("unseal", "Holding", sealed_item(one), known) for one in seals.values()),
-        ]
-        decided = self._decide(now.requester, asked)
-        opening = decided.pop(0) if openings else Permit((), ())
-        flags, *held = decided
+        sealed = [Asked("unseal", "Holding", sealed_item(one), known) for one in seals.values()]
+        unsealed = self._decide(now.requester, sealed) if sealed else []
+        opening, flags = verdicts.opening, verdicts.flags
         shut = opening if isinstance(opening, Refusal) else None
-        by_aspect = {
-            aspect: shut or _ringing(held[number], aspect) for aspect, number in numbers.items()
-        }
         obligations = opening.obligations if isinstance(opening, Permit) else frozenset()
         if isinstance(flags, Permit):
             obligations |= flags.obligations
         return ReadDecision(
             person=now.facts.person,
             opening=opening,
-            classes={key: by_aspect[aspect] for key, aspect in aspects.items()},
-            items={key: shut or held[len(holdings) + n] for n, key in enumerate(seals)},
+            classes={key: verdicts.of[aspect] for key, aspect in aspects.items()},
+            items={key: shut or one for key, one in zip(seals, unsealed, strict=True)},
             flags=flags,
             obligations=obligations,
             labels=_labels(now),
-            ordinary={(aspect[0], aspect[1]): by_aspect[aspect] for aspect in ordinary},
+            ordinary=verdicts.ordinary(ordinary),
         )
+
+    def _verdicts(
+        self, action: str, now: Situation, known: Attributes, aspects: Iterable[Aspect]
+    ) -> _Verdicts:
+        """What is decided of the record, its flags and these aspects.
+
+        Where nobody wished anything and nobody was found competent, the decisions hang on what is
+        in `_situated` and on nothing else: they are remembered by it, as in `Policies.decide`.
+        """
+        plain = not now.wishes and not now.facts.competences and not self._checked
+        key = _situated(action, now, known)
+        verdicts = self._kept.get(key) if plain else None
+        wanted = dict.fromkeys(aspects)
+        missing = [one for one in wanted if verdicts is None or one not in verdicts.of]
+        if verdicts is not None and not missing:
+            return verdicts
+        holdings, numbers = _holdings(missing, now)
+        openings = [] if action == "disclose" else [Asked("open", "Person", {}, known)]
+        decided = self._decide(
+            now.requester,
+            [
+                *openings,
+                Asked("flag", "Person", {}, known),
+                *(Asked(action, "Holding", one, known) for one in holdings),
+            ],
+        )
+        opening = decided.pop(0) if openings else Permit((), ())
+        flags, *held = decided
+        shut = opening if isinstance(opening, Refusal) else None
+        of = {aspect: shut or _ringing(held[number], aspect) for aspect, number in numbers.items()}
+        if verdicts is not None:
+            of = {**verdicts.of, **of}
+        verdicts = _Verdicts(opening, flags, of)
+        if plain:
+            if len(self._kept) >= KEPT:
+                self._kept = {}
+            self._kept[key] = verdicts
+        return verdicts
 
     def _decide(self, requester: Requester, asked: Sequence[Asked]) -> list[Decision]:
         return self._policies.decide(principal(requester), asked, checked=self._checked)
 
 
-@lru_cache(maxsize=8)
+KEPT = 2_000
+"""Situations whose decisions are remembered before all are forgotten."""
+
+
+@dataclass(frozen=True)
+class _Verdicts:
+    """What is decided in one situation: of the record, its flags, and aspects."""
+
+    opening: Decision
+    flags: Decision
+    of: Mapping[Aspect, Decision]
+    _ordinary: dict[Same[Sequence[Aspect]], Mapping[tuple[Category, OdsCode | None], Decision]] = (
+        field(default_factory=dict)
+    )
+
+    def ordinary(
+        self, aspects: Sequence[Aspect]
+    ) -> Mapping[tuple[Category, OdsCode | None], Decision]:
+        """What is decided of unlabelled items; of the same aspects, the very same answer."""
+        key = Same(aspects)
+        found = self._ordinary.get(key)
+        if found is None:
+            found = {(aspect[0], aspect[1]): self.of[aspect] for aspect in aspects}
+            self._ordinary[key] = found
+        return found
+
+
+def _situated(action: str, now: Situation, known: Attributes) -> tuple[object, ...]:
+    """All that decisions hang on in a situation without wishes and findings of competence, beside
+    the aspects. It names no person."""
+    asks = now.requester
+    return (
+        action, tuple(principal(asks).values()), asks.organisation, tuple(known.values()),
+        now.scope, now.agreed,
+    )  # fmt: skip
+
+
 def _ordinary(sources: tuple[SourceView, ...]) -> tuple[Aspect, ...]:
+    return _ordinary_of(Same(sources))
+
+
+@lru_cache(maxsize=8)
+def _ordinary_of(sources: Same[tuple[SourceView, ...]]) -> tuple[Aspect, ...]:
     """All that sources send, of whomever, without labels: what is decided of it says what a
     source's silence means, and does not hang on what is held of a person."""
     found = {
         (Category(heading.value), custodian, _NO_LABELS): None
-        for view in sources
+        for view in sources.held
         for custodian in view.custodians
         for heading in sorted(view.headings)
     }

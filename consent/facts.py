@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from consent.labels import LEGALLY_BARRED
 from consent.policy_files import Attribute
 from consent.roles import ROLES
+from consent.same import Same
 from consent.scopes import categories_in
 from consent.terms import Terms, flag_stands, holds, long_dead, proxy_stands, surely
 from schemas.dates import Instant
@@ -94,19 +96,37 @@ def situation(
 ) -> Situation:
     """What counts now, of all that is known."""
     ties = tuple(one for one in relationships if _ties(one, requester, at))
-    mine = (one for one in agreements if one.receiver == requester.organisation)
-    wishes = tuple(d for d in directives if holds(d.start, d.end, at) and _about(d, requester))
+    wishes = tuple(d for d in directives if holds(d.start, d.end, at) and is_about(d, requester))
     return Situation(
         requester, facts, ties, wishes, terms, at, by_place, exempt, second_person,
         grants=grants_of(requester.role, requester.purpose),
         scope=categories_in(requester.scopes),
-        agreed=frozenset(
-            (one.provider, category)
-            for one in in_force(mine, at)
-            if requester.purpose in one.purposes
-            for category in one.categories
-        ),
+        agreed=_agreed(Same(agreements), requester.organisation, requester.purpose, at[:10])
+        if isinstance(agreements, tuple)
+        else _in_force_for(agreements, requester.organisation, requester.purpose, at),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=512)
+def _agreed(
+    agreements: Same[tuple[Agreement, ...]], receiver: OdsCode, purpose: str, day: str
+) -> frozenset[tuple[OdsCode, Category]]:
+    """As `_in_force_for`, of one reading of the register on one day: agreements begin and end with
+    days."""
+    return _in_force_for(agreements.held, receiver, purpose, Instant(f"{day}T00:00:00Z"))
+
+
+def _in_force_for(
+    agreements: Iterable[Agreement], receiver: OdsCode, purpose: str, at: Instant
+) -> frozenset[tuple[OdsCode, Category]]:
+    """Custodian and category of what the receiver may see for the purpose by an agreement."""
+    mine = (one for one in agreements if one.receiver == receiver)
+    return frozenset(
+        (one.provider, category)
+        for one in in_force(mine, at)
+        if purpose in one.purposes
+        for category in one.categories
+    )
 
 
 def in_force(agreements: Iterable[Agreement], at: Instant) -> tuple[Agreement, ...]:
@@ -131,7 +151,7 @@ def _ties(one: Relationship, requester: Requester, at: Instant) -> bool:
     )
 
 
-def _about(directive: Directive, requester: Requester) -> bool:
+def is_about(directive: Directive, requester: Requester) -> bool:
     """Whether a wish is about this requester. That of barring is told by its staff alone."""
     targets = directive.targets
     if directive.kind is DirectiveKind.BAR_STAFF:

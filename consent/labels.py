@@ -4,18 +4,20 @@ Rules:
 - A label that nobody has mapped is `unknown`, and policy treats it as confidential: a sender's
   word is never dropped because it is not understood.
 - An item about sexual health, fertility, adoption or gender recognition bears that label whether
-  or not its sender labelled it, where its code is known or its text says so.
+  or not its sender labelled it, where its code is known or its text says so: whatever part of what
+  was sent says so, a reason, a note, an extension.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 from schemas.items import Coding
 from schemas.sharing import Label
 
-VERSION = 1
+VERSION = 2
 """Raised when a table here changes: what is held is labelled anew."""
 
 LEGALLY_BARRED = frozenset(
@@ -82,7 +84,7 @@ CODES: dict[str, Label] = {
 }
 """Codes (SNOMED CT concept ids) → label."""
 
-_WORDS: tuple[tuple[re.Pattern[str], Label], ...] = tuple(
+WORDS: tuple[tuple[re.Pattern[str], Label], ...] = tuple(
     (re.compile(rf"\b(?:{words})\b", re.IGNORECASE), label)
     for words, label in (
         (
@@ -123,8 +125,41 @@ def labels_of(item: Labelled) -> frozenset[Label]:
     found |= {CODES[one.code] for one in item.codes if one.code in CODES}
     texts = [item.text or "", *(one.display or "" for one in item.codes)]
     for text in texts:
-        found |= {label for pattern, label in _WORDS if text and pattern.search(text)}
+        found |= {label for pattern, label in WORDS if text and pattern.search(text)}
     return frozenset(found)
+
+
+HINTS: tuple[str, ...] = (
+    *CODES, "sexual health", "hiv", "syphilis", "gonorr", "chlamydia", "genitourinary",
+    "gum clinic", "immunodeficiency", "immune deficiency", "ivf", "in vitro", "donor", "embryo",
+    "adopt", "gender", "transsexual",
+)  # fmt: skip
+"""Of these, in small letters, one stands in every text that gives a label: a quick look at what was
+sent tells whether it has to be read."""
+_NOT_TOLD = frozenset({"id", "meta", "contained", "data", "system", "url", "reference", "linkId"})
+"""Elements of a FHIR resource that are not shown, or are no words about the person."""
+
+
+def labels_within(sent: Any) -> frozenset[Label]:
+    """The labels that what a source sent around an item asks for, wherever in it: as decoded JSON,
+    lists and objects. What a questionnaire asks is no word about the person; the answer is."""
+    words = dict.fromkeys(_words(sent))
+    found = {CODES[word] for word in words if word in CODES}
+    found |= {label for word in words for pattern, label in WORDS if pattern.search(word)}
+    return frozenset(found)
+
+
+def _words(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for one in value:
+            yield from _words(one)
+    elif isinstance(value, dict):
+        asked = {"text"} if "linkId" in value else frozenset()
+        for name, held in value.items():
+            if name not in _NOT_TOLD and name not in asked and name != "div":
+                yield from _words(held)
 
 
 def _sent(word: str) -> Label:

@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from consent.shared import (
@@ -36,8 +36,8 @@ from schemas.codes import NameUse
 from schemas.dates import Instant
 from schemas.held import HeldDemographics, HeldItem, SafeguardingFlag, SourceView
 from schemas.identifiers import SourceId
-from schemas.items import Heading
-from schemas.sharing import PERSONAL, AccessClass, ClassId, Label
+from schemas.items import CareItem, Heading
+from schemas.sharing import PERSONAL, AccessClass, Category, ClassId, Label
 
 _OLD_NAMES = frozenset({NameUse.OLD, NameUse.MAIDEN})
 
@@ -53,7 +53,7 @@ def redact_trace(
     """
     if isinstance(decision.decision, Refusal):
         return None
-    plain = [one for one in held if not _former(classes[one.demographics])]
+    plain = [one for one in held if decision.former or not _former(classes[one.demographics])]
     shown = [
         _demographics(one, whereabouts=decision.whereabouts, history=decision.history, named=False)
         for one in sorted(plain, key=lambda one: one.as_at, reverse=True)
@@ -77,6 +77,7 @@ def redact_read(
     headings: frozenset[Heading] | None = None,
     flags: Sequence[SafeguardingFlag] = (),
     present: frozenset[tuple[SourceId, Heading]] = frozenset(),
+    none_said: Sequence[HeldItem] = (),
     terms: Terms | None = None,
 ) -> SharedRecord | None:
     """What a reader sees of a person. None: as if there were no such person.
@@ -86,32 +87,76 @@ def redact_read(
         sources: all sources of the partnership, the same that the decision was made with.
         headings: those asked for; None for all.
         flags: the person's safeguarding flags; shown only where the decision permits.
-        present: source and heading of permitted items that are on other pages.
+        present: source and heading of permitted items that are not among these: of other pages,
+            or not asked for.
+        none_said: items not among these by which a source says that it has none; of those that are
+            permitted it is told so.
     """
     if decision.absent:
         return None
-    strip = Obligation.STRIP_PLACES in decision.obligations
-    history = Obligation.STRIP_HISTORY not in decision.obligations
+    strip, history = _strips(decision)
+    chosen = _permitted(items, decision, headings)
+    said = [*chosen, *_permitted(none_said, decision, headings)]
+    write = as_shown(decision, demographics)
+    shown = [_item(one, decision, write(one), strip=strip) for one in chosen]
+    return SharedRecord(
+        person=decision.person,
+        demographics=_who(demographics, decision, strip=strip, history=history),
+        items=tuple(shown),
+        flags=_flags(flags, decision, terms or Terms(), at, unnamed=strip),
+        silences=silences(decision, sources, said, headings, present, unnamed=strip),
+        withheld=_withheld(decision, classes, headings, unnamed=strip),
+        labels=decision.labels,
+        obligations=decision.obligations,
+        token=_TOKEN,
+    )
+
+
+def as_shown(
+    decision: ReadDecision, demographics: Iterable[HeldDemographics]
+) -> Callable[[HeldItem], CareItem]:
+    """How items are written for the reader, by what their class obliges to. Whoever sorts items or
+    searches among them goes by this, never by what is held: else what was left out could be found
+    out by asking for it. Requires: items of permitted classes."""
+    strip, history = _strips(decision)
     places = places_of(one.record for one in demographics) if strip else frozenset[str]()
-    chosen = [
+
+    def write(held: HeldItem) -> CareItem:
+        obligations = _obligations(decision, held)
+        item = held.item
+        if Obligation.PRESENCE_ONLY in obligations:
+            item = notice(item, held.item_key)
+            item = stripped_item(item, held.item_key, places) if strip else item
+        elif Obligation.ATTENDANCE_ONLY in obligations:
+            item = attendance(item, held.item_key)
+        elif strip:
+            item = stripped_item(item, held.item_key, places)
+        return item if history else without_original(item)
+
+    return write
+
+
+def _strips(decision: ReadDecision) -> tuple[bool, bool]:
+    """Whether places are left out, and whether history may stay."""
+    obliged = decision.obligations
+    return Obligation.STRIP_PLACES in obliged, Obligation.STRIP_HISTORY not in obliged
+
+
+def _permitted(
+    items: Iterable[HeldItem], decision: ReadDecision, headings: frozenset[Heading] | None
+) -> list[HeldItem]:
+    return [
         one
         for one in items
         if one.class_id in decision.permitted
         and one.item_key not in decision.hidden_items
         and (headings is None or one.item.heading in headings)
     ]
-    shown = [_item(one, decision, strip=strip, history=history, places=places) for one in chosen]
-    return SharedRecord(
-        person=decision.person,
-        demographics=_who(demographics, decision, strip=strip, history=history),
-        items=tuple(shown),
-        flags=_flags(flags, decision, terms or Terms(), at, unnamed=strip),
-        silences=silences(decision, sources, chosen, headings, present, unnamed=strip),
-        withheld=_withheld(decision, classes, headings, unnamed=strip),
-        labels=decision.labels,
-        obligations=decision.obligations,
-        token=_TOKEN,
-    )
+
+
+def _obligations(decision: ReadDecision, held: HeldItem) -> frozenset[Obligation]:
+    permit = decision.classes[held.class_id]
+    return permit.obligations if isinstance(permit, Permit) else frozenset()
 
 
 def _former(held: AccessClass) -> bool:
@@ -171,28 +216,8 @@ def _demographics(
     )
 
 
-def _item(
-    held: HeldItem,
-    decision: ReadDecision,
-    *,
-    strip: bool,
-    history: bool,
-    places: Collection[str],
-) -> SharedItem:
-    permit = decision.classes[held.class_id]
-    obligations = permit.obligations if isinstance(permit, Permit) else frozenset[Obligation]()
-    item = held.item
-    only_when = Obligation.ATTENDANCE_ONLY in obligations
-    noticed = Obligation.PRESENCE_ONLY in obligations
-    if noticed:
-        item = notice(item, held.item_key)
-        item = stripped_item(item, held.item_key, places) if strip else item
-    elif only_when:
-        item = attendance(item, held.item_key)
-    elif strip:
-        item = stripped_item(item, held.item_key, places)
-    if not history:
-        item = without_original(item)
+def _item(held: HeldItem, decision: ReadDecision, item: CareItem, *, strip: bool) -> SharedItem:
+    obligations = _obligations(decision, held)
     return SharedItem(
         item_key=held.item_key,
         item=item,
@@ -201,8 +226,8 @@ def _item(
         recorded_at=item.recorded_at,
         received_at=_day(held.received_at) if strip else held.received_at,
         stale=held.stale,
-        attendance_only=only_when,
-        presence_only=noticed,
+        attendance_only=Obligation.ATTENDANCE_ONLY in obligations,
+        presence_only=Obligation.PRESENCE_ONLY in obligations,
     )
 
 
@@ -239,7 +264,8 @@ def _withheld(
     unnamed: bool,
 ) -> tuple[Withheld, ...]:
     """What may be told to be withheld beyond what is withheld of anybody: the record, labelled
-    items, sealed items. What a role or an agreement withholds of anybody is among the silences."""
+    items, sealed items; where nothing else was asked for, who the person is. What a role or an
+    agreement withholds of anybody is among the silences."""
     opening = decision.opening
     if isinstance(opening, Refusal):
         return (_told(opening, None, None),)
@@ -256,6 +282,13 @@ def _withheld(
     for one in decision.items.values():
         if _tellable(one):
             found[_told(one, None, None, unnamed=unnamed)] = None
+    who = [
+        one
+        for key, one in decision.classes.items()
+        if classes[key].category is Category.DEMOGRAPHICS
+    ]
+    if headings is not None and not headings and not any(isinstance(one, Permit) for one in who):
+        found |= {_told(one, None, None, unnamed=unnamed): None for one in filter(_tellable, who)}
     return tuple(found)
 
 

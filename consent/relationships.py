@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from consent.terms import first_day, last_day
+from consent.terms import first_day, last_day, moved
 from schemas.dates import Instant, PartialDate
 from schemas.identifiers import OdsCode
 from schemas.items import CareItem, Heading
@@ -65,7 +65,7 @@ def from_item(item: CareItem, custodian: OdsCode | None) -> tuple[Relationship, 
         return ()
     if (item.status or "").casefold() in VOID:
         return ()
-    begins = first_day(PartialDate(item.start[:10])) - timedelta(days=lasting.before)
+    begins = moved(first_day(PartialDate(item.start[:10])), -lasting.before)
     return (
         Relationship(
             kind=lasting.kind,
@@ -79,10 +79,10 @@ def from_item(item: CareItem, custodian: OdsCode | None) -> tuple[Relationship, 
 
 def _end(item: CareItem, lasting: Lasting) -> PartialDate | None:
     if item.end is not None:
-        return _day(last_day(PartialDate(item.end[:10])) + timedelta(days=lasting.after))
+        return _day(moved(last_day(PartialDate(item.end[:10])), lasting.after))
     if lasting.longest is None or item.start is None:
         return None
-    return _day(last_day(PartialDate(item.start[:10])) + timedelta(days=lasting.longest))
+    return _day(moved(last_day(PartialDate(item.start[:10])), lasting.longest))
 
 
 def _day(value: date) -> PartialDate:

@@ -126,6 +126,7 @@ class TraceDecision:
         decision: a silent refusal leaves the person out of hits, totals and scores.
         whereabouts: whether address, telecoms and practice may be shown in a trace.
         history: whether former names and numbers may be shown, and be what found the person.
+        former: whether records of a former identity may be shown: to the named team.
         labels: words to show beside the person: `restricted`, `opted out`, `deceased`.
     """
 
@@ -133,6 +134,7 @@ class TraceDecision:
     decision: Decision
     whereabouts: bool = False
     history: bool = True
+    former: bool = False
     labels: tuple[str, ...] = ()
 
 

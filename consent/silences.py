@@ -11,7 +11,9 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
+from consent.same import Same
 from consent.shared import (
     Decision,
     ReadDecision,
@@ -22,7 +24,7 @@ from consent.shared import (
     Tell,
 )
 from schemas.held import FeedState, HeldItem, SourceView
-from schemas.identifiers import SourceId
+from schemas.identifiers import OdsCode, SourceId
 from schemas.items import CareItem, Heading
 from schemas.sharing import Category
 
@@ -64,17 +66,32 @@ def silences(
     held: dict[tuple[SourceId, Heading], list[HeldItem]] = {}
     for one in shown:
         held.setdefault((one.source, one.item.heading), []).append(one)
+    found: list[Silence] = []
+    for view, heading, untold in _untold(Same(decision.ordinary), Same(sources), headings):
+        items = held.get((view.source, heading), ())
+        elsewhere = (view.source, heading) in present
+        if items or elsewhere:
+            found += _of_source(decision.ordinary, view, heading, items, elsewhere=elsewhere)
+        else:
+            found += untold
+    return tuple(found)
+
+
+Ordinary = Mapping[tuple[Category, OdsCode | None], Decision]
+
+
+@lru_cache(maxsize=512)
+def _untold(
+    ordinary: Same[Ordinary],
+    sources: Same[Sequence[SourceView]],
+    headings: frozenset[Heading] | None,
+) -> tuple[tuple[SourceView, Heading, tuple[Silence, ...]], ...]:
+    """For each source and heading what it means that the source shows nothing: the same of every
+    person of whom the same is decided."""
     return tuple(
-        silence
-        for view in sources
+        (view, heading, tuple(_of_source(ordinary.held, view, heading, (), elsewhere=False)))
+        for view in sources.held
         for heading in _asked(view, headings)
-        for silence in _of_source(
-            decision,
-            view,
-            heading,
-            held.get((view.source, heading), ()),
-            elsewhere=(view.source, heading) in present,
-        )
     )
 
 
@@ -93,7 +110,7 @@ def _shut(
 
 
 def _of_source(
-    decision: ReadDecision,
+    ordinary: Ordinary,
     view: SourceView,
     heading: Heading,
     items: Sequence[HeldItem],
@@ -104,7 +121,7 @@ def _of_source(
     told = {
         custodian: one
         for custodian in view.custodians
-        if _told(one := decision.ordinary.get((category, custodian)))
+        if _told(one := ordinary.get((category, custodian)))
     }
     if not told:
         return [_open(view, heading, items, elsewhere=elsewhere)]
@@ -148,12 +165,8 @@ def _unnamed(
 ) -> tuple[Silence, ...]:
     """One for each heading, whatever source it is of, and what holds of sources whether they show
     something or not: else what one source does not say would tell which other one does."""
-    common = [
-        silence
-        for view in sources
-        for heading in _asked(view, headings)
-        for silence in _of_source(decision, view, heading, (), elsewhere=False)
-    ]
+    untold = _untold(Same(decision.ordinary), Same(sources), headings)
+    common = [silence for _, _, silences in untold for silence in silences]
     said: dict[Heading, SilenceState] = {
         one.heading: SilenceState.NOTHING_RECORDED
         for one in common

@@ -8,8 +8,9 @@ Rules:
 
 from __future__ import annotations
 
+from calendar import monthrange
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from schemas.dates import Instant, PartialDate
 from schemas.held import PersonFacts, Proxy, ProxyBasis, SafeguardingFlag
@@ -56,8 +57,14 @@ def last_day(value: PartialDate) -> date:
     if len(value) == 10:
         return start
     if len(value) == 7:
-        return (start.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+        return start.replace(day=monthrange(start.year, start.month)[1])
     return start.replace(month=12, day=31)
+
+
+def moved(day: date, days: int) -> date:
+    """So many days later, or earlier; no further than calendars go. Systems say `for ever` by a
+    day of the year 9999."""
+    return date.fromordinal(min(max(day.toordinal() + days, 1), date.max.toordinal()))
 
 
 def birthday(born: date, years: int) -> date:
@@ -128,6 +135,7 @@ def flag_stands(flag: SafeguardingFlag, terms: Terms, at: Instant) -> bool:
     if flag.end is None:
         return True
     months = last_day(flag.end).year * 12 + last_day(flag.end).month - 1 + terms.flag_months
+    months = min(months, date.max.year * 12 + 11)
     last = last_day(PartialDate(f"{months // 12:04d}-{months % 12 + 1:02d}"))
     return today <= min(last, last.replace(day=min(last.day, last_day(flag.end).day)))
 
@@ -136,5 +144,5 @@ def long_dead(facts: PersonFacts, terms: Terms, at: Instant) -> bool:
     """Whether care has had its time to be written up."""
     if facts.deceased_on is None:
         return False
-    until = last_day(facts.deceased_on) + timedelta(days=terms.care_days_after_death)
+    until = moved(last_day(facts.deceased_on), terms.care_days_after_death)
     return date.fromisoformat(at[:10]) > until

@@ -107,7 +107,7 @@ def cluster(n: int, left: Rows, right: Rows, bits: Bits, guard: Guards, scorer: 
 def _small_components(n: int, left: Rows, right: Rows, bits: Bits) -> Rows:
     """Components of at most `LARGEST` rows: in a larger one the weakest edges are let go, two bits
     at a time; must-links (infinite bits) always stay."""
-    component = _components(n, left, right)
+    component = components(n, left, right)
     # From an even number on: the weakest edge elsewhere has no say in where a component parts.
     floor = 2.0 * np.floor(float(bits.min(initial=0.0)) / 2.0)
     highest = float(bits[np.isfinite(bits)].max(initial=0.0))
@@ -118,11 +118,11 @@ def _small_components(n: int, left: Rows, right: Rows, bits: Bits) -> Rows:
             break
         keep = ~oversize[left] | (bits >= floor)
         left, right, bits = left[keep], right[keep], bits[keep]
-        component = _components(n, left, right)
+        component = components(n, left, right)
     return component
 
 
-def _components(n: int, left: Rows, right: Rows) -> Rows:
+def components(n: int, left: Rows, right: Rows) -> Rows:
     """(n,) for each row the smallest row of its connected component.
 
     Each round hooks the larger of two labels that meet in an edge onto the smaller, then follows

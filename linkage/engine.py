@@ -27,6 +27,7 @@ from linkage.blocking import Blocker, Piece, Proposals, RuleReport, pieces
 from linkage.cluster import Clusters, cluster
 from linkage.columns import Features, order_of
 from linkage.compare import Levels
+from linkage.declared import with_what_follows
 from linkage.features import build_features
 from linkage.guards import (
     GUARDS,
@@ -288,10 +289,11 @@ def joining(
     same: PairKeys = NO_PAIRS,
 ) -> Edges:
     """The edges that join, and the declared ones with infinite weight: those that the records' own
-    source merged, and those that people decided to be the same."""
+    source merged, and those that people decided to be the same, with what follows from these."""
     join = edges.bits >= join_bits
     left, right = edges.left[join], edges.right[join]
     bits, guard = edges.bits[join], edges.guard[join]
+    same = with_what_follows(same, scorer.apart)
     merged = merged[~among(merged, same)]
     declared = np.concatenate([merged, same])
     if not len(declared):

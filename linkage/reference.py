@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import numpy.typing as npt
@@ -102,7 +102,7 @@ def reference_partition(
     judged = _judged(records, model, _proposed(records, model), two)
     floor = min(join_bits, review_bits)
     edges = {pair: found for pair, found in judged.items() if found.bits >= floor}
-    one = _declared(features, same)
+    one = _with_what_follows(_declared(features, same), two)
     declared = _declared(features, must_links) | one
     joins = {pair: found.bits for pair, found in edges.items() if found.bits >= join_bits}
     joins |= dict.fromkeys(declared, math.inf)
@@ -138,6 +138,16 @@ def _declared(features: Features, must_links: MustLinks) -> set[Pair]:
     place = {int(row): at for at, row in enumerate(features.row)}
     pairs = [sorted((place[int(a)], place[int(b)])) for a, b in zip(*must_links, strict=True)]
     return {(low, high) for low, high in pairs if low != high}
+
+
+def _with_what_follows(same: set[Pair], apart: set[Pair]) -> set[Pair]:
+    """Decided pairs, and all others of the groups that they make; not those decided to be two."""
+    groups: list[set[int]] = []
+    for pair in same:
+        met = [group for group in groups if group & set(pair)]
+        groups = [group for group in groups if group not in met] + [set(pair).union(*met)]
+    follow = {pair for group in groups for pair in combinations(sorted(group), 2)}
+    return same | (follow - apart)
 
 
 def _features(

@@ -13,6 +13,7 @@
     ├── WorkspaceBusy        another run holds the workspace
     ├── WorkspaceMissing     no workspace where one was expected
     ├── StoreError           the database does not hold what it must (schema, key, seal)
+    │   └── LogFailed        what was asked could not be written down, so nothing is shown
     └── NeedsDecision        a guarded step stopped and asks a person
 
 Rules:
@@ -109,6 +110,10 @@ class WorkspaceMissing(CommonthreadError):
 
 class StoreError(CommonthreadError):
     """The database does not hold what it must: schema version, key, or seal."""
+
+
+class LogFailed(StoreError):
+    """The audit log could not be written: nothing is shown or done. Says whom to ring."""
 
 
 class NeedsDecision(CommonthreadError):

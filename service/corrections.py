@@ -25,7 +25,8 @@ from schemas.decisions import Decision, Origin, Standing, Verdict
 from schemas.errors import InputError, NotFound
 from schemas.identifiers import PersonId, SourceId
 from service.access import event, permit
-from service.decisions import Acting, Desk, acting, draft, draft_all, read, revoked
+from service.acting import Acting, acting
+from service.decisions import Desk, draft, draft_all, read, revoked
 from service.looking import present_person
 from service.ports import HeldRecord, Store
 

@@ -6,8 +6,8 @@ Rules:
   cannot-link leave it to another.
 - A decision that contradicts acting ones, directly or through a chain of them (A and B one, B and C
   one, so A and C are not two), is refused, and the contradicted ones are named.
-- `same` waits for a second, different account where a row of `TWO_PEOPLE` says so; until then it
-  has no effect. `different` acts at once: separating is the safe side.
+- `same` waits for a second, different account where service/forecast.py says so; until then it has
+  no effect. `different` acts at once: separating is the safe side.
 - A second account that answers otherwise ends what was waiting.
 - "Wrong person" separates at once, against decisions too, and asks for a review.
 - Every change is written together with its event; an event holds no reason that somebody typed.
@@ -15,8 +15,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from consent.commands import Action
@@ -24,9 +23,10 @@ from linkage.model import Model
 from schemas.dates import Clock
 from schemas.decisions import Decision, Origin, Standing, Verdict
 from schemas.errors import InputError, NeedsDecision, NotFound
-from schemas.settings import ReviewSettings, Settings
+from schemas.settings import Settings
 from service.access import Actor, about, event, permit
-from service.looking import explain_records
+from service.acting import Acting, acting
+from service.forecast import awaits_second, what_follows
 from service.ports import HeldRecord, Store
 from service.protected import refuse_across
 from service.shielded import seen_by
@@ -48,126 +48,6 @@ class Desk:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "store", seen_by(self.actor, self.store))
-
-
-@dataclass(frozen=True)
-class TwoPeople:
-    """One row of `TWO_PEOPLE`: when a `same` needs a second person. `because` is shown."""
-
-    because: str
-    holds: Callable[[int, str | None, ReviewSettings], bool]
-
-
-TWO_PEOPLE: tuple[TwoPeople, ...] = (
-    TwoPeople("a guard rail forbids it", lambda _size, guard, _settings: guard is not None),
-    TwoPeople(
-        "it would make a very large person",
-        lambda size, _guard, settings: size > settings.two_people_above,
-    ),
-)
-"""(records of the person that would come of it, the guard that forbids the pair in words or None,
-settings) → whether a second person is needed. The first row that holds gives the reason."""
-
-
-def needs_second(size: int, guard: str | None, settings: ReviewSettings) -> str:
-    """Why a `same` needs a second person, '' if it does not."""
-    return next((row.because for row in TWO_PEOPLE if row.holds(size, guard, settings)), "")
-
-
-class Acting:
-    """The decisions that act now: groups of records held to be one, and pairs held to be two.
-
-    The groups are kept up to date as decisions are added, the smaller joining the larger; a chain
-    is walked only where there is something to tell.
-    """
-
-    def __init__(self, decisions: Iterable[Decision] = ()) -> None:
-        self.decisions: list[Decision] = []
-        self._same: dict[int, list[Decision]] = {}
-        self._apart: dict[int, list[Decision]] = {}
-        self._groups: dict[int, set[int]] = {}
-        for one in decisions:
-            self.add(one)
-
-    def add(self, one: Decision) -> None:
-        """One more, of one person or two. Whether it contradicts these is not asked."""
-        self.decisions.append(one)
-        table = self._same if one.verdict is Verdict.SAME else self._apart
-        for end in one.pair:
-            table.setdefault(end, []).append(one)
-        if one.verdict is Verdict.SAME:
-            small, large = sorted(map(self.group, one.pair), key=len)
-            if small is not large:
-                large |= small
-                both_new = len(large) == 2
-                self._groups |= dict.fromkeys(large if both_new else small, large)
-
-    def group(self, record: int) -> set[int]:
-        """Every record that `record` is held to be one with, itself included; not to be changed."""
-        return self._groups.get(record) or {record}
-
-    def chains(self, record: int) -> dict[int, tuple[Decision, ...]]:
-        """As `group`, and by which decisions."""
-        found: dict[int, tuple[Decision, ...]] = {record: ()}
-        waiting = deque([record])
-        while waiting:
-            here = waiting.popleft()
-            for one in self._same.get(here, ()):
-                other = one.left + one.right - here
-                if other not in found:
-                    found[other] = (*found[here], one)
-                    waiting.append(other)
-        return found
-
-    def apart(self, ones: Collection[int], others: Collection[int]) -> list[Decision]:
-        """The decisions that hold a record of one group apart from a record of the other."""
-        return [
-            one
-            for record in ones
-            for one in self._apart.get(record, ())
-            if one.left + one.right - record in others
-        ]
-
-    def answer(self, ones: Collection[int], others: Collection[int]) -> Verdict | None:
-        """What follows for two groups of records, each taken to be one person, from all that was
-        decided; None: nothing."""
-        near = set[int]().union(*map(self.group, ones))
-        if not near.isdisjoint(others):
-            return Verdict.SAME
-        far = set[int]().union(*map(self.group, others))
-        return Verdict.DIFFERENT if self.apart(near, far) else None
-
-    def contradicted(self, left: int, right: int, verdict: Verdict) -> list[Decision]:
-        """The acting decisions that cannot stand beside the verdict; [] if it may be given."""
-        together = right in self.group(left)
-        if verdict is Verdict.DIFFERENT:
-            return sorted(self.chains(left)[right], key=_by_id) if together else []
-        if verdict is Verdict.UNDECIDED or together:
-            return []
-        walls = self.apart(*sorted((self.group(left), self.group(right)), key=len))
-        if not walls:
-            return []
-        ones, others = self.chains(left), self.chains(right)
-        found: dict[int, Decision] = {}
-        for apart in walls:
-            near, far = apart.pair if apart.left in ones else apart.pair[::-1]
-            for one in (apart, *ones[near], *others[far]):
-                found[one.decision_id] = one
-        return sorted(found.values(), key=_by_id)
-
-    def without(self, gone: Collection[int]) -> Acting:
-        """These without the ones of these ids."""
-        return Acting(one for one in self.decisions if one.decision_id not in gone)
-
-
-def _by_id(one: Decision) -> int:
-    return one.decision_id
-
-
-def acting(store: Store, decisions: Sequence[Decision]) -> Acting:
-    """The decisions that act now."""
-    rests = store.resting_decisions()
-    return Acting(d for d in decisions if d.binds and d.decision_id not in rests)
 
 
 # --- one pair ----------------------------------------------------------------------------------
@@ -251,6 +131,7 @@ def draft_all(
     if verdict is Verdict.SAME:
         refuse_across(desk.store, pairs)
         refuse_waiting(desk.store, pairs)
+    follow = what_follows(now, [(one.record_id, two.record_id) for one, two in pairs])
     for one, two in pairs:
         drafted = draft(desk, one, two, verdict, reason, origin)
         if drafted.pair not in known:
@@ -262,7 +143,9 @@ def draft_all(
     if not new:
         first = min(d.decision_id for d in known.values())
         raise InputError(f"decided so already: decision {first}")
-    awaits = awaits_second(desk, now, fresh) if verdict is Verdict.SAME else ""
+    awaits = ""
+    if verdict is Verdict.SAME:
+        awaits = awaits_second(desk.store, desk.settings, desk.model, now, fresh, follow)
     if awaits:
         new = [replace(d, standing=Standing.PENDING, awaits=awaits) for d in new]
     return new
@@ -352,26 +235,6 @@ def refuse(now: Acting, pair: Pair, verdict: Verdict) -> None:
             f"'{verdict.value}' contradicts what was decided: {told}. Nothing was written. Look at"
             " `commonthread review decisions`; revoke what is wrong, then decide"
         )
-
-
-def awaits_second(desk: Desk, now: Acting, pairs: Sequence[tuple[HeldRecord, HeldRecord]]) -> str:
-    """Why a `same` of these pairs, together, needs a second person; '' if it does not. No more of
-    them are compared than it takes: the first alone where their number settles it."""
-    size = _size(desk.store, now, {h.record_id for pair in pairs for h in pair})
-    for one, two in pairs:
-        guard = explain_records(desk.settings, desk.model, one, two, together=False).guard
-        because = needs_second(size, guard, desk.settings.review)
-        if because:
-            return because
-    return ""
-
-
-def _size(store: Store, now: Acting, records: Collection[int]) -> int:
-    """Records of the person that would come of these being one."""
-    held = store.held(set[int]().union(*map(now.group, records)))
-    persons = {h.person_id for h in held if h.person_id}
-    members = {h.record_id for person in persons for h in store.person_records(person)}
-    return len(members | {h.record_id for h in held})
 
 
 def _act_of(decisions: Sequence[Decision], some: Sequence[Decision]) -> list[Decision]:

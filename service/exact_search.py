@@ -41,6 +41,7 @@ from service.warm_index import WarmIndex
 
 WILD = frozenset({"given", "family", "postcode"})
 """Parameters in which `*` stands for any letters."""
+MOST_WILDCARDS = 5
 WIDEST = 1_000
 """Persons, at most, that are looked at one by one: more are too many, whoever they are."""
 
@@ -130,13 +131,30 @@ def _wild(column: str, text: str) -> _Condition:
     letters = re.sub(r"[^A-Z0-9* ]" if column == "postcode" else r"[^A-Z*]", "", text.upper())
     if len(letters.partition("*")[0].strip()) < 2:
         raise InvalidSearch("INVALID_VALUE", "two characters or more must stand before a `*`")
-    pattern = "^" + ".*".join(re.escape(part) for part in letters.split("*")) + "$"
-    compiled = re.compile(pattern)
+    parts = re.sub(r"\*+", "*", letters).split("*")
+    if len(parts) > MOST_WILDCARDS + 1:
+        raise InvalidSearch("INVALID_VALUE", f"at most {MOST_WILDCARDS} `*` stand in a text")
+    pattern = "^" + ".*".join(re.escape(part) for part in parts) + "$"
     return _Condition(
         column,
-        lambda value: compiled.fullmatch(str(value)) is not None,
+        lambda value: _fits(str(value), parts),
         lambda values: pc.match_substring_regex(values, pattern),
     )
+
+
+def _fits(value: str, parts: Sequence[str]) -> bool:
+    """Whether a value is these parts with any letters between them. Each is sought after the one
+    before it, once: nothing that is asked for makes this slow, as a pattern that goes back can."""
+    first, *between, last = parts
+    if not value.startswith(first) or len(value) < len(first) + len(last):
+        return False
+    place, end = len(first), len(value) - len(last)
+    for part in between:
+        found = value.find(part, place, end)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return value.endswith(last)
 
 
 def _span(column: str, days: Days) -> _Condition:

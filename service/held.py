@@ -160,8 +160,9 @@ def shadow_run(
     inputs = replace(in_force(settings, model.hash, undone), model=model.hash)
     table = counting_records(store, undone)
     held_to = bound(store, table, store.decided())
-    ground = Ground(table, inputs, key_of(store, inputs), held_to, None, store.last_run())
-    computed = compute(store, ground, model, full=True, threads=threads, progress=progress)
+    key, last = key_of(store, inputs), store.last_run()
+    ground = Ground(table, inputs, key, held_to, None, last, table.slice(0, 0))
+    computed = compute(ground, model, full=True, threads=threads, progress=progress)
     label = computed.state.records["label"].to_numpy()
     members = store.memberships()
     change = changes(

@@ -93,24 +93,52 @@ def ingest(
         if settings.source(name) is None:
             raise unknown_source(settings)
     wanted = [s for s in settings.sources if not only or s.id in only]
-    reports = []
+    reports: list[SourceReport] = []
+    limits = settings.limits
+    asked: _Asked | None = None
+    for source, feed, report in _new_feeds(store, wanted, inbox, find_feeds, limits, reports):
+        upcoming = _Asked(source, feed, report, _batches(readers, feed, source, limits))
+        if asked:
+            _load(store, asked, limits, clock, progress)
+        asked = upcoming
+    if asked:
+        _load(store, asked, limits, clock, progress)
+    return reports
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A feed that its reader was asked for: it may be read while the one before it is stored."""
+
+    source: SourceSettings
+    feed: FeedFile
+    report: SourceReport
+    batches: Iterator[UnitBatch]
+
+
+def _new_feeds(
+    store: Store,
+    wanted: Sequence[SourceSettings],
+    inbox: Path,
+    find_feeds: FeedFinder,
+    limits: Limits,
+    reports: list[SourceReport],
+) -> Iterator[tuple[SourceSettings, FeedFile, SourceReport]]:
+    """The feeds to load, source by source; `reports` grows by one for each source."""
     for source in wanted:
         report = SourceReport(source.id)
-        feeds, notices = find_feeds(inbox, source, settings.limits)
+        reports.append(report)
+        feeds, notices = find_feeds(inbox, source, limits)
         report.notices += notices
         known = store.feeds(source.id)
         seen: set[str] = set()
         for feed in feeds:
             row = known.get(feed.sha256)
-            if feed.sha256 in seen or _already_read(
-                row, reader_hash(source, feed, settings.limits)
-            ):
+            if feed.sha256 in seen or _already_read(row, reader_hash(source, feed, limits)):
                 report.known += 1
                 continue
-            _load(store, source, feed, readers, settings.limits, clock, report, progress)
             seen.add(feed.sha256)
-        reports.append(report)
-    return reports
+            yield source, feed, report
 
 
 def unknown_source(settings: Settings) -> NotFound:
@@ -126,21 +154,15 @@ def _already_read(row: FeedRow | None, reader: str) -> bool:
 
 
 def _load(
-    store: Store,
-    source: SourceSettings,
-    feed: FeedFile,
-    readers: Mapping[str, Reader],
-    limits: Limits,
-    clock: Clock,
-    report: SourceReport,
-    progress: Progress | None,
+    store: Store, asked: _Asked, limits: Limits, clock: Clock, progress: Progress | None
 ) -> None:
+    source, feed, report = asked.source, asked.feed, asked.report
     row = store.begin_feed(source.id, feed, reader_hash(source, feed, limits), clock())
     report.feeds += 1
     counts = Counter(row.counts)
     report.counts.update(counts)
     try:
-        for number, batch in enumerate(_batches(readers, feed, source, limits)):
+        for number, batch in enumerate(asked.batches):
             if number < row.batches_done:
                 continue
             loaded = store.load_batch(row.feed_id, number, batch, row.as_at)
@@ -185,9 +207,14 @@ def _withdraw_absent(
 def _batches(
     readers: Mapping[str, Reader], feed: FeedFile, source: SourceSettings, limits: Limits
 ) -> Iterator[UnitBatch]:
-    """The reader's batches; whatever else goes wrong in it refuses this feed, not the night."""
+    """The reader's batches, asked for at once; whatever else goes wrong in it refuses this feed,
+    not the night."""
+    return _safely(readers[feed.settings.format](feed, source, limits))
+
+
+def _safely(batches: Iterator[UnitBatch]) -> Iterator[UnitBatch]:
     try:
-        yield from readers[feed.settings.format](feed, source, limits)
+        yield from batches
     except CommonthreadError:
         raise
     except Exception as error:

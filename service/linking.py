@@ -106,6 +106,8 @@ class Ground:
         table: the records that count, in the versions that count.
         bound: what people and sources declared, changes of identity included.
         kept, last: the latest link state and run.
+        past: columns of the versions in that state whose records are changed or gone, as far as
+            they are still held.
     """
 
     table: pa.Table
@@ -114,6 +116,7 @@ class Ground:
     bound: Bound
     kept: KeptState | None
     last: RunRow | None
+    past: pa.Table
 
     @property
     def decided(self) -> Decided:
@@ -164,12 +167,14 @@ def link_records(
     inputs = in_force(settings, model.hash, undone)
     key = StateKey(inputs.hash, *sequences)
     held_to = bound(store, table, store.decided())
-    ground = Ground(table, inputs, key, held_to, store.link_state(), last)
+    kept = store.link_state()
+    past = store.past_columns(former_versions(kept, table))
+    ground = Ground(table, inputs, key, held_to, kept, last, past)
     watch.lap("state")
     if ground.kept is not None and ground.kept.key == key and not full:
         computed = ground.kept
     else:
-        computed = compute(store, ground, model, full=full, threads=threads, progress=progress)
+        computed = compute(ground, model, full=full, threads=threads, progress=progress)
     watch.lap("link")
     report = _publish(store, settings, ground, computed, clock, watch)
     report.seconds = watch.seconds
@@ -200,7 +205,6 @@ def _frozen_model(path: Path, table: pa.Table, settings: Settings) -> Model:
 
 
 def compute(
-    store: Store,
     ground: Ground,
     model: Model,
     *,
@@ -215,7 +219,7 @@ def compute(
     """
     kept, table = ground.kept, ground.table
     same = kept is not None and kept.key.input_hash == ground.key.input_hash
-    found = _increment(store, ground, model, threads, progress) if same else None
+    found = _increment(ground, model, threads, progress) if same else None
     differing = None
     linked = found
     if linked is None or full:
@@ -242,14 +246,12 @@ def _undoable(ground: Ground) -> bool:
 
 
 def _increment(
-    store: Store, ground: Ground, model: Model, threads: int | None, progress: Progress | None
+    ground: Ground, model: Model, threads: int | None, progress: Progress | None
 ) -> Linked | None:
     """The increment; None where a version that the state was computed from is no longer held."""
-    versions = former_versions(ground.kept, ground.table)
-    past = store.past_columns(versions)
-    if len(past) != len(versions):
+    if len(ground.past) != len(former_versions(ground.kept, ground.table)):
         return None
-    return _linked(ground, model, ground.kept, past, threads, progress)
+    return _linked(ground, model, ground.kept, ground.past, threads, progress)
 
 
 def _linked(
@@ -320,7 +322,7 @@ def _publish(
     founders = ground.table["founder"].combine_chunks()
     tasks, counts = computed.state.tasks, store.founded_counts()
     reference = restored(store, computed.delta)
-    another = become_another(store, _news(ground, computed))
+    another = become_another(store, _news(ground, computed), (ground.past, ground.table))
     returning = returned(store, ids, members)
     parting = partings(store)
     change = changes(

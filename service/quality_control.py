@@ -30,7 +30,8 @@ from linkage.thresholds import Sample, sampling_plan
 from schemas.decisions import Decision, Origin, Standing, Verdict
 from schemas.errors import InputError, NotFound
 from service.access import about, event, permit, record
-from service.decisions import Desk, Pair, acting, draft, held_pair, read
+from service.acting import acting
+from service.decisions import Desk, Pair, draft, held_pair, read
 
 EVEN_SHARE = 0.5
 """So much of a draw is spread evenly over the strata, so that each is known a little."""

@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,18 +27,21 @@ from service.ports import Store
 from service.runs import DELTA_SCHEMA
 
 _COLUMNS = ["given", "family", "name_text", "birth_date", "nhs_number"]
+_KNOWN = ["version_id", *_COLUMNS]
 
 
-def become_another(store: Store, delta: pa.Table) -> npt.NDArray[np.int64]:
+def become_another(
+    store: Store, delta: pa.Table, known: Sequence[pa.Table] = ()
+) -> npt.NDArray[np.int64]:
     """Ids of the records that another person stands in now, ascending.
 
     Args:
         delta: of `service.runs.DELTA_SCHEMA`.
+        known: match columns of versions that are at hand, and need not be opened.
     """
     delta = delta.filter(pc.and_(delta["before"].is_valid(), delta["after"].is_valid()))
     renamed = _renamed(store, delta)
-    versions = [*delta["before"].to_pylist(), *delta["after"].to_pylist()]
-    held = store.past_columns(versions) if versions else store.past_columns([])
+    held = _columns_of(store, [*delta["before"].chunks, *delta["after"].chunks], known)
     was, now = (
         pc.index_in(delta[side], value_set=held["version_id"].combine_chunks())
         for side in ("before", "after")
@@ -49,6 +53,18 @@ def become_another(store: Store, delta: pa.Table) -> npt.NDArray[np.int64]:
     found = [another_person(_record(a), _record(b)) for a, b in zip(*both, strict=True)]
     ids: npt.NDArray[np.int64] = delta["record_id"].to_numpy()[np.array(found, bool)]
     return np.union1d(ids, renamed)
+
+
+def _columns_of(store: Store, versions: Sequence[pa.Array], known: Sequence[pa.Table]) -> pa.Table:
+    """What identifies the person of each of the versions that are held."""
+    wanted = pc.unique(pa.chunked_array(versions, pa.int64()))
+    parts = []
+    for table in known:
+        place = pc.index_in(wanted, value_set=table["version_id"].combine_chunks())
+        parts.append(table.select(_KNOWN).take(place.drop_null()))
+        wanted = wanted.filter(place.is_null())
+    parts.append(store.past_columns(wanted.to_pylist()).select(_KNOWN))
+    return pa.concat_tables(parts)
 
 
 def _renamed(store: Store, delta: pa.Table) -> npt.NDArray[np.int64]:

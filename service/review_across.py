@@ -18,7 +18,9 @@ from itertools import product
 from typing import Any
 
 from schemas.decisions import Verdict
-from service.decisions import Desk, needs_second
+from service.acting import acting
+from service.decisions import Desk
+from service.forecast import Forecast, chained_guard, needs_second, size_of, what_follows
 from service.looking import Explanation, explain_pairs, shown_record
 from service.ports import HeldRecord
 from service.review_persons import Persons, locked
@@ -60,7 +62,6 @@ def across(
         if tuple(sorted((left.record_id, right.record_id))) not in known
     ]
     rail = next((one.guard for one in fresh if one.guard), None)
-    size = len({held.record_id for side in sides for held in side})
     return {
         "pairs": len(sides[0]) * len(sides[1]),
         "compared": len(found),
@@ -73,9 +74,28 @@ def across(
             for left, right, one in sorted(found, key=_worst_first)[:SHOWN]
             if _stance(desk, one) in ("against", "forbidden")
         ],
-        "second_person": needs_second(size, rail, desk.settings.review) if fresh else "",
+        "second_person": _second_person(queue, sides, rail) if fresh else "",
         "guard_across": rail,
     }
+
+
+def _second_person(
+    queue: Queue, sides: tuple[Sequence[HeldRecord], Sequence[HeldRecord]], rail: str | None
+) -> str:
+    """Why `same` would need a second person, '' if it would not.
+
+    Args:
+        rail: the guard that forbids a pair across, in words.
+    """
+    desk = queue.desk
+    now = acting(desk.store, queue.decisions)
+    size = size_of(desk.store, now, {held.record_id for side in sides for held in side})
+    because = needs_second(Forecast(size, rail), desk.settings.review)
+    if because:
+        return because
+    pairs = what_follows(now, ((a.record_id, b.record_id) for a, b in product(*sides)))
+    chained = chained_guard(desk.store, desk.settings, desk.model, pairs)
+    return needs_second(Forecast(size, rail, chained), desk.settings.review)
 
 
 def thirds(queue: Queue, sides: tuple[Sequence[HeldRecord], Sequence[HeldRecord]]) -> list[Third]:

@@ -34,7 +34,8 @@ from linkage.guards import DECIDED_APART, GUARDS
 from schemas.dates import to_instant
 from schemas.decisions import Origin, Standing, TaskId, Verdict, task_id
 from schemas.errors import InputError, NotFound, NotPermitted
-from service.decisions import Acting, Desk, Pair, acting
+from service.acting import Acting, acting
+from service.decisions import Desk, Pair
 from service.former import FormerIdentity
 from service.ports import HeldRecord
 from service.review_order import kin_together

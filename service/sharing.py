@@ -11,16 +11,14 @@ Rules:
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from audit.events import EventOutcome
-from consent.labels import LEGALLY_BARRED
-from consent.redact import redact_read, redact_trace
-from consent.shared import LOCATING, Locator, Refusal, SharedRecord, Tell, TraceDecision
-from linkage.grades import Grade
+from audit.events import AuditEvent, EventOutcome
+from consent.redact import redact_read
+from consent.shared import LOCATING, Locator, Refusal, SharedRecord, Tell
 from schemas.dates import Clock, Instant
 from schemas.errors import InvalidSearch, InvalidValue, NotFound, NotPermitted
 from schemas.identifiers import LocalId, OdsCode, PersonId, SourceId, parse_nhs_number
@@ -29,7 +27,6 @@ from schemas.records import StaffEntry
 from schemas.settings import Settings
 from schemas.sharing import BreakGlass, Directive, Requester, SignedIn
 from service import sharing_wishes as wishes
-from service.candidates import Standing
 from service.exact_search import find_exactly
 from service.matching import (
     Asking,
@@ -48,8 +45,9 @@ from service.sharing_asked import (
     PersonQuery,
 )
 from service.sharing_desk import NOBODY, Desk, said
-from service.sharing_items import Wanted, may_be_seen, pick, refusal_of
-from service.sharing_open import Known, at_work
+from service.sharing_gate import TraceGate
+from service.sharing_items import Wanted, may_be_seen, pick, refusal_of, tellable
+from service.sharing_open import at_work
 from service.sharing_ports import SharingStore
 from service.warm_index import WarmIndex, open_index
 
@@ -75,6 +73,7 @@ class Sharing(Desk):
         super().__init__(store, settings, clock)
         self._model_file = model_file
         self._index: WarmIndex | None = None
+        self._opening = threading.Lock()
 
     # --- who asks ---------------------------------------------------------------------------
     def requester(self, signed_in: SignedIn) -> Requester:
@@ -107,28 +106,40 @@ class Sharing(Desk):
     def index(self) -> WarmIndex:
         """The warm index of the run that is published now. Raises: as `open_index`."""
         held = self._index
-        if held is None or not held.is_fresh(self.store):
-            held = self._index = open_index(self.store, self.settings, self._model_file)
-        return held
+        if held is not None and held.is_fresh(self.store):
+            return held
+        with self._opening:  # one thread opens what all wait for: each would hold a whole index
+            held = self._index
+            if held is None or not held.is_fresh(self.store):
+                held = self._index = open_index(self.store, self.settings, self._model_file)
+            return held
 
     def refused(self, requester: Requester, action: str, reason: str) -> None:
         """Writes down a refusal that was decided before a request came here. reason: a code."""
         self.write(requester, action, EventOutcome.REFUSED, reason=reason)
+
+    def turned_away(self, issuer: str, subject: str, action: str, reason: str) -> None:
+        """Writes down that somebody signed in, and asked in a role or for a purpose that the
+        sign-in does not give. reason: a code."""
+        self.append(
+            AuditEvent(
+                at=self.clock(), action=action, outcome=EventOutcome.REFUSED, actor=subject,
+                role="-", purpose="-", details={"issuer": issuer, "reason": reason},
+            )
+        )  # fmt: skip
 
     # --- tracing ----------------------------------------------------------------------------
     def search(self, requester: Requester, query: PersonQuery) -> Matches:
         """The persons who meet all parameters. Raises: NotPermitted; InvalidSearch."""
         locators = query.locators()
         self._may_search(requester, "search", locators)
-        gate = _Gate(self, requester, locators)
+        gate = TraceGate(self, requester, locators)
         found = self._asked(requester, "search", lambda: self._found(gate, requester, query))
         shown = {one.person_id: (one.score, one.grade) for one in found.result.matches}
-        self.write(
-            requester, "search", EventOutcome.PERMITTED, persons=found.persons, shown=len(shown)
-        )
+        self._traced(gate, requester, "search", found.persons, len(shown))
         return Matches(gate.matched(shown), too_many=found.result.issue is not None)
 
-    def _found(self, gate: _Gate, requester: Requester, query: PersonQuery) -> FoundBySearch:
+    def _found(self, gate: TraceGate, requester: Requester, query: PersonQuery) -> FoundBySearch:
         most = most_shown(requester.system, query.max_results)
         if not query.fuzzy:
             return find_exactly(gate, self.index(), query, most)
@@ -154,14 +165,12 @@ class Sharing(Desk):
         locators = frozenset(LOCATORS[name] for name in fields if name in LOCATORS)
         self._may_search(requester, "match", locators)
         row = self._asked(requester, "match", lambda: _described(fields, count))
-        gate = _Gate(self, requester, locators - LOCATING)
+        gate = TraceGate(self, requester, locators - LOCATING)
         found = find_matches(
             gate, self.index(), row, only_certain=only_certain, count=count, hides=True
         )
         shown = {one.person_id: (one.score, one.grade) for one in found.result.matches}
-        self.write(
-            requester, "match", EventOutcome.PERMITTED, persons=found.persons, shown=len(shown)
-        )
+        self._traced(gate, requester, "match", found.persons, len(shown))
         return Matches(gate.matched(shown), cautions=found.result.cautions)
 
     def find_by_identifier(
@@ -172,17 +181,32 @@ class Sharing(Desk):
         locators = frozenset({Locator.NUMBER})
         self._may_search(requester, "identify", locators)
         named = self._asked(requester, "identify", lambda: self._identified(system, value))
-        gate = _Gate(self, requester, locators)
+        gate = TraceGate(self, requester, locators)
         through = gate([person for person, _ in named])
         found = {
             person: (1.0, None)
             for person, record_id in named
             if person in through and (record_id is None or gate.tells(person, record_id))
         }
-        self.write(
-            requester, "identify", EventOutcome.PERMITTED, persons=list(found), shown=len(found)
-        )
+        self._traced(gate, requester, "identify", list(found), len(found))
         return tuple(one.record for one in gate.matched(found))
+
+    def _traced(
+        self,
+        gate: TraceGate,
+        requester: Requester,
+        action: str,
+        persons: Sequence[PersonId],
+        shown: int,
+    ) -> None:
+        """Writes a trace down: with whom it found, and whom it must not find and somebody has to
+        hear of."""
+        named = frozenset(persons) | gate.escalated
+        escalate = True if gate.escalated else None
+        self.write(
+            requester, action, EventOutcome.PERMITTED,
+            persons=sorted(named), shown=shown, escalate=escalate,
+        )  # fmt: skip
 
     def _identified(self, system: str, value: str) -> list[tuple[PersonId, int | None]]:
         """The persons, each with the record that is named where a source's own id was given.
@@ -209,7 +233,7 @@ class Sharing(Desk):
         decision = self.opener.decider.may_search(requester, locators)
         if isinstance(decision, Refusal):
             self.write(requester, action, EventOutcome.REFUSED, policies=list(decision.policies))
-            raise NotPermitted(said(decision))
+            raise NotPermitted(said(decision, self.settings))
 
     def _asked(self, requester: Requester, action: str, ask: Callable[[], T]) -> T:
         """What is asked for; a question at fault is written down by its code. Raises:
@@ -264,7 +288,7 @@ class Sharing(Desk):
     ) -> ItemPage:
         at = self.clock()
         known = self.present(requester, action, person, headings, at)
-        decision = self.opener.read_decision(known, at)
+        decision = tellable(known, self.opener.read_decision(known, at))
         picked = pick(self.opener, known, decision, headings, wanted)
         shared = redact_read(
             decision,
@@ -276,6 +300,7 @@ class Sharing(Desk):
             headings=headings,
             flags=known.facts.safeguarding_flags,
             present=picked.present,
+            none_said=picked.none_said,
             terms=self.opener.terms,
         )
         shown = len(shared.items) if shared else 0
@@ -295,7 +320,7 @@ class Sharing(Desk):
             raise NotFound(NO_ITEM)
         only = frozenset({place[1]})
         known = self.present(requester, "item", place[0], only, at, missing=NO_ITEM)
-        decision = self.opener.read_decision(known, at)
+        decision = tellable(known, self.opener.read_decision(known, at))
         mine = [one for one in known.view.items if one.name == item_key]
         seen = [one for one in mine if may_be_seen(known, decision, one)]
         shared = redact_read(
@@ -308,13 +333,14 @@ class Sharing(Desk):
             headings=only,
             terms=self.opener.terms,
         )
-        self.write_read(known, "item", decision, only, len(shared.items) if shared else 0)
+        refusal = refusal_of(known, decision, mine[0]) if mine else None
+        count = len(shared.items) if shared else 0
+        self.write_read(known, "item", decision, only, count, refusal=refusal)
         if shared is not None and shared.items:
             return shared
-        refusal = refusal_of(known, decision, mine[0]) if mine else None
         if shared is None or refusal is None or refusal.tell is Tell.SILENT:
             raise NotFound(NO_ITEM)
-        raise NotPermitted(said(refusal))
+        raise NotPermitted(said(refusal, self.settings))
 
     # --- wishes and declarations --------------------------------------------------------------
     def write_directive(
@@ -363,77 +389,6 @@ class Sharing(Desk):
     ) -> EventPage:
         """See service.sharing_wishes."""
         return wishes.audit_events(self, requester, since, until, person, offset, count)
-
-
-class _Gate:
-    """Who may be among the answers to one trace, and what is shown of them."""
-
-    def __init__(
-        self, sharing: Sharing, requester: Requester, locators: frozenset[Locator]
-    ) -> None:
-        self._opener, self._requester, self._locators = sharing.opener, requester, locators
-        self._at = sharing.clock()
-        self._decided: dict[PersonId, tuple[Known, TraceDecision]] = {}
-
-    def __call__(self, persons: Sequence[PersonId]) -> Mapping[PersonId, Standing]:
-        """See service.candidates.Gate."""
-        opener = self._opener
-        known = list(
-            opener.known(self._requester, persons, frozenset(), self._at, reading=False).values()
-        )
-        decided = opener.trace_decisions(self._requester, known, self._locators, self._at)
-        through = {}
-        for one, decision in zip(known, decided, strict=True):
-            if isinstance(decision.decision, Refusal):
-                continue
-            told = self._told(one)
-            if not told.demographics:
-                continue
-            self._decided[one.view.person] = told, decision
-            facts = one.facts
-            restricted = facts.restricted or facts.restricted_household
-            through[one.view.person] = Standing(told.view.records, restricted, decision.history)
-        return through
-
-    def _told(self, known: Known) -> Known:
-        """The person without records that only their own organisation may know of: that somebody
-        is known there at all is what the law bars."""
-        mine = self._requester.organisation
-        plain = [
-            one.custodian == mine or not known.classes[one.demographics].labels & LEGALLY_BARRED
-            for one in known.demographics
-        ]
-        if all(plain):
-            return known
-        kept = zip(known.view.records, known.demographics, plain, strict=True)
-        records, demographics = [], []
-        for held, shown, tells in kept:
-            if tells:
-                records.append(held)
-                demographics.append(shown)
-        view = replace(known.view, records=records)
-        return replace(known, view=view, demographics=demographics)
-
-    def tells(self, person: PersonId, record_id: int) -> bool:
-        """Whether a source's own id of a person who was let through may lead to them: not where
-        that would say which source knows a restricted person, save to that source's own."""
-        known, _ = self._decided[person]
-        hidden = known.facts.restricted or known.facts.restricted_household
-        mine = self._requester.organisation
-        return any(
-            held.record_id == record_id and (not hidden or shown.custodian == mine)
-            for held, shown in zip(known.view.records, known.demographics, strict=True)
-        )
-
-    def matched(self, scored: Mapping[PersonId, tuple[float, Grade | None]]) -> tuple[Matched, ...]:
-        """What is shown of the persons, in their order."""
-        found = []
-        for person, (score, grade) in scored.items():
-            known, decision = self._decided[person]
-            record = redact_trace(known.demographics, decision, known.classes)
-            if record is not None:
-                found.append(Matched(record, score, grade))
-        return tuple(found)
 
 
 def _described(fields: Mapping[str, Any], count: int | None) -> Any:

@@ -19,7 +19,7 @@ from audit.events import AuditEvent, EventOutcome
 from consent.commands import Action
 from consent.shared import Decision, Obligation, Refusal
 from schemas.dates import Clock, to_instant
-from schemas.errors import NotFound
+from schemas.errors import NotFound, NotPermitted
 from schemas.held import Competence, Proxy
 from schemas.identifiers import OdsCode, PersonId
 from schemas.sharing import AccessClass, Directive, SignedIn
@@ -27,7 +27,7 @@ from service.access import Actor, event, permit, record
 from service.looking import present_person
 from service.sharing_desk import Desk
 from service.sharing_ports import Claim, Provision, SharingStore
-from service.shielded import seen_by
+from service.shielded import hidden_of, seen_by
 
 
 def lay_down(
@@ -141,6 +141,10 @@ def check(desk: Desk, actor: Actor, asked: str, asking: Asking) -> dict[str, Any
     store = seen_by(actor, desk.store)
     person = present_person(store, actor, action, asked, desk.clock)
     at = desk.clock()
+    if asking.staff_id in desk.opener.identity_team and not actor.named:
+        record(actor, action, desk.store, desk.clock, persons=[person],
+               staff=asking.staff_id, outcome=EventOutcome.REFUSED)  # fmt: skip
+        raise NotPermitted("what the named team sees is shown to the named team only")
     requester = desk.opener.requester(
         SignedIn(
             issuer="command line", subject=asking.staff_id, organisation=asking.organisation,
@@ -227,7 +231,8 @@ def alarms(desk: Desk, actor: Actor, days: int) -> list[dict[str, Any]]:
     since = to_instant(datetime.fromisoformat(now) - timedelta(days=days))
     until = to_instant(datetime.fromisoformat(now) + timedelta(seconds=1))
     found = [(one, what) for one in desk.store.find_events(since, until) for what in _alarming(one)]
-    persons = sorted({person for one, _ in found for person in one.persons})
+    hidden = frozenset[PersonId]() if actor.named else hidden_of(desk.store).persons
+    persons = sorted({person for one, _ in found for person in one.persons} - hidden)
     record(actor, Action.BREAK_GLASS_LIST, desk.store, desk.clock, persons=persons)
     return [
         {
@@ -238,7 +243,7 @@ def alarms(desk: Desk, actor: Actor, days: int) -> list[dict[str, Any]]:
             "staff_id": one.actor,
             "role": one.role,
             "organisation": one.details.get("organisation"),
-            "persons": list(one.persons),
+            "persons": [person for person in one.persons if person not in hidden],
         }
         for one, what in found
     ]
@@ -254,17 +259,27 @@ def _alarming(one: AuditEvent) -> list[str]:
 
 
 def review_claim(
-    store: SharingStore, actor: Actor, number: int, finding: str, clock: Clock
+    store: SharingStore,
+    actor: Actor,
+    number: int,
+    finding: str,
+    clock: Clock,
+    *,
+    ends: bool = False,
 ) -> Claim:
-    """Writes down what the follow-up of a claim found. Raises: NotPermitted; NotFound."""
+    """Writes down what the follow-up of a claim found. ends: the claim counts no more, from the
+    next request on. Raises: NotPermitted; NotFound."""
     action = Action.BREAK_GLASS_REVIEW
     permit(actor, action, store, clock)
     held = next((one for one in store.claims(unreviewed=False) if one.claim_id == number), None)
     if held is None:
         record(actor, action, store, clock, outcome=EventOutcome.FAILED)
         raise NotFound("no declaration of that number; `break-glass list --all` shows them")
-    done = replace(held, reviewed_at=clock(), reviewed_by=actor.name, finding=finding)
-    store.review_claim(done, event(actor, action, clock, persons=[held.person], claim=number))
+    now = clock()
+    until = min(held.expires_at, now) if ends else held.expires_at
+    done = replace(held, reviewed_at=now, reviewed_by=actor.name, finding=finding, expires_at=until)
+    told = event(actor, action, clock, persons=[held.person], claim=number, ends=ends)
+    store.review_claim(done, told)
     return done
 
 

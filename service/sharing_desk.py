@@ -9,13 +9,14 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from audit.events import AuditEvent, EventOutcome
 from consent.shared import ReadDecision, Refusal
 from schemas.dates import Clock, Instant
-from schemas.errors import NotFound, PersonGone
+from schemas.errors import LogFailed, NotFound, PersonGone, StoreError
 from schemas.identifiers import PersonId
 from schemas.items import Heading
 from schemas.settings import Settings
@@ -25,11 +26,24 @@ from service.sharing_open import Known, Opener
 from service.sharing_ports import SharingStore
 
 NOBODY = "no such person, or none that may be known of"
+NOT_WRITTEN = (
+    "the audit log cannot be written, so nothing is shown; ring the IG officer, and in an emergency"
+    " the custodian of the record"
+)
 GONE = {
     Fate.SPLIT: "that id is gone: its records lie in several persons now; identify it again",
     Fate.EMPTIED: "that id is gone: no record of it is held any more",
     Fate.UNDONE: "that id is gone: the run that made it was undone; identify the person again",
 }
+
+
+@contextmanager
+def durably() -> Iterator[None]:
+    """What is done only together with its event. Raises: LogFailed, where that cannot be kept."""
+    try:
+        yield
+    except StoreError:
+        raise LogFailed(NOT_WRITTEN) from None
 
 
 class Desk:
@@ -71,8 +85,13 @@ class Desk:
         persons: Sequence[PersonId] = (),
         **details: Any,
     ) -> None:
-        """Writes the event durably."""
-        self.store.append_event(self.event(requester, action, outcome, persons=persons, **details))
+        """Writes the event of a request durably. Raises: LogFailed, as `append`."""
+        self.append(self.event(requester, action, outcome, persons=persons, **details))
+
+    def append(self, event: AuditEvent) -> None:
+        """Writes an event durably. Raises: LogFailed: nothing may be shown then."""
+        with durably():
+            self.store.append_event(event)
 
     def write_read(
         self,
@@ -81,17 +100,20 @@ class Desk:
         decision: ReadDecision,
         headings: Collection[Heading] | None,
         shown: int,
+        *,
+        refusal: Refusal | None = None,
     ) -> None:
-        """Writes down that a record was opened, or was not, and what follows from it."""
+        """Writes down that a record was opened, or was not, and what follows from it. refusal: of
+        the one item that was asked for."""
         opening = decision.opening
-        refused = isinstance(opening, Refusal)
+        refused = isinstance(opening, Refusal) or refusal is not None
         glass = known.requester.break_glass
         self.write(
             known.requester,
             action,
             EventOutcome.REFUSED if refused else EventOutcome.PERMITTED,
             persons=[known.view.person],
-            policies=list(opening.policies),
+            policies=list((refusal or opening).policies),
             headings=None if headings is None else sorted(headings),
             shown=shown,
             break_glass=glass.reason if glass else None,
@@ -124,10 +146,15 @@ class Desk:
         raise NotFound(missing)
 
 
-def said(refusal: Refusal) -> str:
-    """What the asker is told of a refusal that may be told."""
+def said(refusal: Refusal, settings: Settings) -> str:
+    """What the asker is told of a refusal that may be told: why, and whom to ring where. Where no
+    organisation is named it is the partnership, unless that is a custodian who must not be."""
+    reasons = (" ".join(refusal.reasons) or "not permitted").rstrip(".")
     ring = refusal.ring
-    whom = "" if ring is None else f"; ring the {ring.office}"
-    of = f" of {ring.organisation}" if ring is not None and ring.organisation else ""
-    reasons = " ".join(refusal.reasons) or "not permitted"
-    return f"{reasons.rstrip('.')}{whom}{of}"
+    if ring is None:
+        return reasons
+    names = {one.code: one.name for one in settings.organisations}
+    of = "" if ring.of_custodian else f" of {settings.name}"
+    if ring.organisation is not None:
+        of = f" of {names.get(ring.organisation, ring.organisation)}"
+    return f"{reasons}; ring the {ring.office}{of}"

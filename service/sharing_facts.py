@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from consent import directives as wishes
 from consent import flags, relationships
+from consent.facts import is_about
 from consent.terms import holds
 from schemas.dates import Instant, PartialDate
 from schemas.held import HeldDemographics, PersonFacts
@@ -80,9 +81,12 @@ def directives_of(view: PersonView, items: Iterable[OpenItem], at: Instant) -> l
     return found
 
 
-def opted_out(directives: Iterable[Directive], at: Instant) -> bool:
-    """Whether one of the wishes takes the person out of the shared record."""
-    return any(one.kind in OPTING_OUT and holds(one.start, one.end, at) for one in directives)
+def opted_out(directives: Iterable[Directive], requester: Requester, at: Instant) -> bool:
+    """Whether one of the wishes takes the person out of what the requester is shown."""
+    return any(
+        one.kind in OPTING_OUT and holds(one.start, one.end, at) and is_about(one, requester)
+        for one in directives
+    )
 
 
 def standing(provisions: Iterable[Provision], at: Instant) -> Iterator[Provision]:
@@ -175,6 +179,7 @@ def broken_glass(claims: Iterable[Claim], requester: Requester, at: Instant) -> 
         and claim.staff_id == requester.staff_id
         and claim.organisation == requester.organisation
         and claim.role == requester.role
+        and claim.purpose == requester.purpose
         and claim.made_at <= at < claim.expires_at
     ]
     if not mine:

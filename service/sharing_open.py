@@ -147,17 +147,17 @@ class Opener:
     ) -> dict[PersonId, Known]:
         """What is known of those of the persons that are present, and that the requester may know
         of at all. reading: with what a read is decided on, else what a trace is."""
-        counters = self.store.counters()
-        identities = self.state.identities(counters)
-        wanted = set(persons)
-        if not self._named(requester):
-            wanted -= identities.hidden.persons
         needed = FACTS if reading else WISHES
-        views = self.store.person_views(
-            sorted(wanted), None if headings is None else needed | set(headings), at
+        counters, views = self.store.views_now(
+            sorted(set(persons)), None if headings is None else needed | set(headings), at
         )
+        identities = self.state.identities(counters)
         if not self._named(requester):
-            views = {p: shown for p, view in views.items() if (shown := _shown(view, identities))}
+            views = {
+                person: shown
+                for person, view in views.items()
+                if person not in identities.hidden.persons and (shown := _shown(view, identities))
+            }
         places = self.state.restricted_places(counters)
         around = _Around(
             requester=requester,
@@ -318,9 +318,17 @@ class Opener:
     ) -> tuple[TraceDecision, ...]:
         """Who of the persons may be among the answers to a trace."""
         own = frozenset[PersonId]().union(*(one.requester.own_persons for one in known))
-        facts = [replace(one.facts, opted_out=opted_out(one.directives, at)) for one in known]
         asks = replace(requester, own_persons=own)
-        return self.decider.may_trace(asks, locators, facts, at)
+        decided: dict[PersonId, TraceDecision] = {}
+        for glass in {one.requester.break_glass for one in known}:
+            facts = [
+                replace(one.facts, opted_out=opted_out(one.directives, requester, at))
+                for one in known
+                if one.requester.break_glass == glass
+            ]
+            through = self.decider.may_trace(replace(asks, break_glass=glass), locators, facts, at)
+            decided |= {one.person: one for one in through}
+        return tuple(decided[one.view.person] for one in known)
 
     def held_items(self, known: Known, wanted: Sequence[SealedItem]) -> list[HeldItem]:
         """Items as redaction takes them; those not open yet are unsealed."""

@@ -2,6 +2,10 @@
 
 Rules:
 - A wish is written by whom policy lets write it; it counts from the next request on.
+- A wish that is not to be told is shown, and can be ended, by the person and by IG officers only.
+- Nobody lifts a protection on their own word: what permits is written, and what denies is ended, by
+  those whom a system says to care for the person.
+- A second person who agrees to a broken glass has signed in and broken it too, of late.
 - Break-glass opens one person's record to one member of staff in one role, for a short time; it
   raises an alert, and stays a task of the privacy officer until somebody has followed it up.
 - A claimed relationship is a task likewise.
@@ -24,13 +28,16 @@ from consent.shared import Refusal, Tell
 from schemas.dates import Instant, to_instant
 from schemas.errors import InvalidValue, NotFound, NotPermitted
 from schemas.identifiers import PersonId
-from schemas.sharing import BreakGlass, Directive, Requester
+from schemas.sharing import BreakGlass, Directive, Effect, Requester
 from service.sharing_asked import EventPage
-from service.sharing_desk import NOBODY, Desk, said
-from service.sharing_open import Known
+from service.sharing_desk import NOBODY, Desk, durably, said
+from service.sharing_open import PERSON, Known
 from service.sharing_ports import Claim, ClaimKind, Provision
 
 _NO_WISH = "no such wish, or none that may be known of"
+_A_MINUTE = timedelta(minutes=1)
+MOST_WORDS = 2_000
+"""Characters of a reason in words."""
 
 
 def write_directive(
@@ -39,7 +46,7 @@ def write_directive(
     """Writes a wish down. Raises: NotFound; NotPermitted; InvalidValue."""
     at = desk.clock()
     known = desk.present(requester, "directive-write", person, frozenset(), at)
-    _check_may_direct(desk, known, "directive-write", wish, at)
+    _check_may_direct(desk, known, "directive-write", wish, at, lifts=wish.effect is Effect.PERMIT)
     laid_down = Provision(
         made_by=f"staff {requester.staff_id}", made_at=at, reason=reason,
         directive=replace(wish, directive_id="new", made_by=wish.made_by),
@@ -49,7 +56,8 @@ def write_directive(
         persons=[known.view.person], kind=wish.kind.value, effect=wish.effect.value,
     )  # fmt: skip
     records = [held.record_id for held in known.view.records]
-    kept = desk.store.write_provision(laid_down, records, event).directive
+    with durably():
+        kept = desk.store.write_provision(laid_down, records, event).directive
     assert kept is not None
     return kept
 
@@ -59,19 +67,35 @@ def end_directive(desk: Desk, requester: Requester, directive_id: str) -> None:
     known, laid_down = _laid_down(desk, requester, "directive-end", directive_id)
     assert laid_down.directive is not None
     at = desk.clock()
-    _check_may_direct(desk, known, "directive-end", laid_down.directive, at)
+    if not _may_know(known, laid_down.directive):
+        desk.write(known.requester, "directive-end", EventOutcome.REFUSED,
+                   persons=[known.view.person])  # fmt: skip
+        raise NotFound(_NO_WISH)
+    lifts = laid_down.directive.effect is Effect.DENY
+    _check_may_direct(
+        desk, known, "directive-end", laid_down.directive, at, lifts=lifts, missing=_NO_WISH
+    )
     event = desk.event(
         known.requester, "directive-end", EventOutcome.PERMITTED,
         persons=[known.view.person], directive=directive_id,
     )  # fmt: skip
-    desk.store.end_provision(laid_down.provision_id, at, event)
+    with durably():
+        desk.store.end_provision(laid_down.provision_id, at, event)
 
 
 def directives(desk: Desk, requester: Requester, person: PersonId) -> Sequence[Directive]:
     """The wishes that stand, of those that the requester may write. Raises: NotFound."""
     at = desk.clock()
     known = desk.present(requester, "directives", person, frozenset(), at)
-    shown = [one for one in known.directives if _may_direct(desk, known, one, at) is None]
+    decision = desk.opener.read_decision(known, at)
+    if decision.absent:
+        desk.write_read(known, "directives", decision, None, 0)
+        raise NotFound(NOBODY)
+    shown = [
+        one
+        for one in known.directives
+        if _may_know(known, one) and _may_direct(desk, known, one, at) is None
+    ]
     desk.write(
         known.requester, "directives", EventOutcome.PERMITTED,
         persons=[known.view.person], shown=len(shown),
@@ -84,7 +108,7 @@ def directive(desk: Desk, requester: Requester, directive_id: str) -> tuple[Pers
     known, laid_down = _laid_down(desk, requester, "directives", directive_id)
     wish = laid_down.directive
     assert wish is not None
-    if _may_direct(desk, known, wish, desk.clock()) is not None:
+    if not _may_know(known, wish) or _may_direct(desk, known, wish, desk.clock()) is not None:
         desk.write(known.requester, "directives", EventOutcome.REFUSED,
                    persons=[known.view.person])  # fmt: skip
         raise NotFound(_NO_WISH)
@@ -111,16 +135,35 @@ def _laid_down(
     raise NotFound(_NO_WISH)
 
 
-def _may_direct(desk: Desk, known: Known, wish: Directive, at: Instant) -> Refusal | None:
+def _may_know(known: Known, wish: Directive) -> bool:
+    """Whether the requester may be told of a wish that they may write."""
+    role = ROLES.get(known.requester.role)
+    tells_all = known.requester.role == PERSON or (role and role.may(Power.ADMINISTER))
+    return not wish.invisible or bool(tells_all)
+
+
+def _may_direct(
+    desk: Desk, known: Known, wish: Directive, at: Instant, *, lifts: bool = False
+) -> Refusal | None:
     decision = desk.opener.decider.may_direct(
         known.requester, known.facts, wish, at,
-        relationships=known.relationships, directives=known.directives,
+        relationships=[tie for tie in known.relationships if not (lifts and tie.self_claimed)],
+        directives=known.directives,
     )  # fmt: skip
     return decision if isinstance(decision, Refusal) else None
 
 
-def _check_may_direct(desk: Desk, known: Known, action: str, wish: Directive, at: Instant) -> None:
-    refusal = _may_direct(desk, known, wish, at)
+def _check_may_direct(
+    desk: Desk,
+    known: Known,
+    action: str,
+    wish: Directive,
+    at: Instant,
+    *,
+    lifts: bool,
+    missing: str = NOBODY,
+) -> None:
+    refusal = _may_direct(desk, known, wish, at, lifts=lifts)
     if refusal is None:
         return
     desk.write(
@@ -129,8 +172,8 @@ def _check_may_direct(desk: Desk, known: Known, action: str, wish: Directive, at
         escalate=refusal.escalate or None,
     )  # fmt: skip
     if refusal.tell is Tell.SILENT:
-        raise NotFound(NOBODY)
-    raise NotPermitted(said(refusal))
+        raise NotFound(missing)
+    raise NotPermitted(said(refusal, desk.settings))
 
 
 def break_glass(
@@ -143,10 +186,18 @@ def break_glass(
 ) -> BreakGlass:
     """Opens one person's record for a short time. Raises: NotFound; NotPermitted; InvalidValue."""
     at = desk.clock()
+    # What is wrong with the words is said before anybody is looked for: it tells of nobody.
+    _check_words(text)
+    BreakGlass(reason, text, person, at, to_instant(datetime.fromisoformat(at) + _A_MINUTE))
     known = desk.present(requester, "break-glass", person, frozenset(), at)
+    if requester.system:
+        desk.write(known.requester, "break-glass", EventOutcome.REFUSED,
+                   persons=[known.view.person], reason=reason)  # fmt: skip
+        raise NotPermitted("a system by itself breaks no glass; a member of staff has to sign in")
+    agrees = second_person if _agrees(known, second_person, at) else None
     given = desk.opener.decider.may_break_glass(
         known.requester, known.facts, reason, text, at,
-        directives=known.directives, second_person=second_person,
+        directives=known.directives, second_person=agrees,
     )  # fmt: skip
     if isinstance(given, Refusal):
         desk.write(
@@ -156,15 +207,35 @@ def break_glass(
         )  # fmt: skip
         if given.tell is Tell.SILENT:
             raise NotFound(NOBODY)
-        raise NotPermitted(said(given))
-    claim = _claim(known, ClaimKind.BREAK_GLASS, reason, text, at, given.expires, second_person)
+        raise NotPermitted(said(given, desk.settings))
+    claim = _claim(known, ClaimKind.BREAK_GLASS, reason, text, at, given.expires, agrees)
     event = desk.event(
         known.requester, "break-glass", EventOutcome.PERMITTED,
         persons=[known.view.person], reason=reason, expires=given.expires, alert=True,
-        second_person=second_person,
+        second_person=agrees,
     )  # fmt: skip
-    desk.store.write_claim(claim, event)
+    with durably():
+        desk.store.write_claim(claim, event)
     return given
+
+
+def _agrees(known: Known, second: str | None, at: Instant) -> bool:
+    """Whether the second person who is named agrees: another member of staff, whom nobody barred,
+    who broke the same glass and holds it still. A name alone is no agreement."""
+    if second is None or second == known.requester.staff_id or second in known.facts.barred_staff:
+        return False
+    return any(
+        claim.kind is ClaimKind.BREAK_GLASS
+        and claim.staff_id == second
+        and claim.made_at <= at < claim.expires_at
+        for claim in known.view.claims
+    )
+
+
+def _check_words(text: str) -> None:
+    """Raises: InvalidValue."""
+    if len(text) > MOST_WORDS:
+        raise InvalidValue(f"a reason in words takes at most {MOST_WORDS} characters")
 
 
 def claim_relationship(desk: Desk, requester: Requester, person: PersonId, text: str) -> Instant:
@@ -174,13 +245,18 @@ def claim_relationship(desk: Desk, requester: Requester, person: PersonId, text:
     """
     if len(text.strip()) < 10:
         raise InvalidValue("a claim needs a reason in words, of ten characters or more")
+    _check_words(text)
     at = desk.clock()
     known = desk.present(requester, "claim", person, frozenset(), at)
     (trace,) = desk.opener.trace_decisions(known.requester, [known], frozenset(), at)
     role = ROLES.get(requester.role)
-    hidden = isinstance(trace.decision, Refusal)
-    if hidden or role is None or not role.may(Power.CLAIM) or not requester.active:
-        desk.write(known.requester, "claim", EventOutcome.REFUSED, persons=[known.view.person])
+    refusal = trace.decision if isinstance(trace.decision, Refusal) else None
+    hidden = refusal is not None and refusal.tell is Tell.SILENT
+    may = role is not None and role.may(Power.CLAIM) and requester.active and not requester.system
+    if refusal is not None or not may:
+        escalate = refusal is not None and refusal.escalate
+        desk.write(known.requester, "claim", EventOutcome.REFUSED,
+                   persons=[known.view.person], escalate=escalate or None)  # fmt: skip
         if hidden:
             raise NotFound(NOBODY)
         raise NotPermitted("this role claims no relationships; break the glass in an emergency")
@@ -190,7 +266,8 @@ def claim_relationship(desk: Desk, requester: Requester, person: PersonId, text:
         known.requester, "claim", EventOutcome.PERMITTED,
         persons=[known.view.person], expires=until,
     )  # fmt: skip
-    desk.store.write_claim(claim, event)
+    with durably():
+        desk.store.write_claim(claim, event)
     return until
 
 
@@ -226,7 +303,7 @@ def audit_events(
     if isinstance(decision, Refusal):
         desk.write(requester, "audit-events", EventOutcome.REFUSED,
                    policies=list(decision.policies))  # fmt: skip
-        raise NotPermitted(said(decision))
+        raise NotPermitted(said(decision, desk.settings))
     hidden = desk.opener.hidden_from(requester)
     found = [] if person in hidden else desk.store.find_events(since, until, person)
     page = tuple(

@@ -12,13 +12,16 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, Table, select, update
 
-from consent.labels import VERSION, labels_of
+from consent.labels import HINTS, VERSION, labels_of, labels_within
 from schemas.identifiers import OdsCode, SourceId
 from schemas.items import Coding, Heading
 from schemas.sharing import AccessClass, Category, ClassId, Label
@@ -37,6 +40,8 @@ CLASS_SOURCE = "access class"
 """The key group that classes are sealed in."""
 CLASS_COLUMNS = ("class_id", "class_key", "content")
 _PAGE = 5_000
+_HINTED = "|".join(map(re.escape, HINTS))
+_PLAIN: frozenset[Label] = frozenset()
 
 
 class _Read(msgspec.Struct, gc=False):
@@ -47,6 +52,13 @@ class _Read(msgspec.Struct, gc=False):
     text: str | None = None
     organisation: OdsCode | None = None
     sensitivity: tuple[str, ...] = ()
+
+
+class _Around(msgspec.Struct, gc=False):
+    """What a source sent around what an item keeps of it."""
+
+    details: dict[str, Any] | None = None
+    original: dict[str, Any] | None = None
 
 
 class _Flagged(msgspec.Struct, gc=False):
@@ -63,6 +75,7 @@ class _Class(msgspec.Struct, frozen=True, array_like=True):
 
 
 _ITEM = msgspec.json.Decoder(_Read)
+_AROUND = msgspec.json.Decoder(_Around)
 _FLAG = msgspec.json.Decoder(_Flagged)
 _CLASS = msgspec.json.Decoder(_Class)
 _ENCODER = msgspec.json.Encoder()
@@ -85,18 +98,24 @@ class Classes:
 
     def ids(self, source: str, contents: Sequence[bytes]) -> list[int]:
         """The class id of each item, given as canonical JSON."""
-        classes = [self._told(source, content) for content in contents]
+        hinted = pc.match_substring_regex(
+            pa.array(contents, pa.binary()), _HINTED, ignore_case=True
+        ).to_pylist()
+        classes = [
+            self._told(source, content, _around(content) if hint else _PLAIN)
+            for content, hint in zip(contents, hinted, strict=True)
+        ]
         missing = list(dict.fromkeys(one for one in classes if one not in self._ids))
         if missing:
             self._number(missing)
         return [self._ids[one] for one in classes]
 
-    def _told(self, source: str, content: bytes) -> _Class:
+    def _told(self, source: str, content: bytes, around: frozenset[Label]) -> _Class:
         item = _ITEM.decode(content)
-        telling = item.heading, item.organisation, item.sensitivity, item.codes, item.text
+        telling = item.heading, item.organisation, item.sensitivity, item.codes, item.text, around
         found = self._known.get((source, *telling))
         if found is None:
-            labels = labels_of(item)
+            labels = labels_of(item) | around
             found = _Class(item.heading, source, item.organisation, tuple(sorted(labels)))
             self._known[source, *telling] = found
         return found
@@ -120,6 +139,12 @@ class Classes:
             held[keys[at]] = class_id
             self.founded.append((class_id, keys[at], payload))
         self._ids |= {one: held[key] for one, key in zip(classes, keys, strict=True)}
+
+
+def _around(content: bytes) -> frozenset[Label]:
+    """The labels that the details and the resource of an item ask for."""
+    sent = _AROUND.decode(content)
+    return labels_within(sent.details) | labels_within(sent.original)
 
 
 def access_classes(database: Database, after: int = 0) -> dict[ClassId, AccessClass]:

@@ -20,13 +20,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import Column, Connection, Engine, create_engine, event, func, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from schemas.errors import StoreError
 from store.bulk import BULK, Bulk
 from store.keyring import KeyRing
+from store.prepared import Prepared
 from store.sealing import Sealer
 from store.tables import store_meta
 
@@ -74,6 +85,12 @@ _SQLITE_PRAGMAS = (
     "PRAGMA wal_autocheckpoint = 16384",
 )
 _WRITES = "commonthread_writes"
+_MOVED = Prepared(
+    update(store_meta)
+    .where(store_meta.c.name == bindparam("wanted"))
+    .values(value=store_meta.c.value + bindparam("step"))
+    .returning(store_meta.c.value)
+)
 
 T = TypeVar("T")
 
@@ -145,15 +162,13 @@ def advance(conn: Connection, name: str, seen: int) -> bool:
     return moved.rowcount == 1
 
 
-def next_value(conn: Connection, name: str) -> int:
-    """Moves the counter on by one, within a writing transaction, and returns where it stands. Who
-    else wants it waits for this transaction's end. Raises: StoreError, as `read_counter`."""
-    c = store_meta.c
-    moved = update(store_meta).where(c.name == name).values(value=c.value + 1).returning(c.value)
-    value = conn.scalar(moved)
-    if value is None:
+def next_value(conn: Connection, name: str, by: int = 1) -> int:
+    """Moves the counter on, within a writing transaction, and returns where it stands. Who else
+    wants it waits for this transaction's end. Raises: StoreError, as `read_counter`."""
+    rows = _MOVED.rows(conn, {"wanted": name, "step": by})
+    if not rows:
         raise StoreError(f"store_meta: no row {name!r}; the database is not whole")
-    return int(value)
+    return int(rows[0][0])
 
 
 def next_id(conn: Connection, column: Column[int]) -> int:
@@ -196,7 +211,9 @@ def _open_sqlite(url: URL, _: str | None) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(conn: Connection) -> None:
         writes = conn.get_execution_options().get(_WRITES)
-        conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        # By the driver itself: what every transaction begins with should cost next to nothing.
+        driver: Any = conn.connection.driver_connection
+        driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN").close()
 
     return engine
 

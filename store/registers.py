@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from audit.events import AuditEvent
 from schemas.dates import Instant
@@ -27,6 +27,7 @@ from service.sharing_ports import Claim, Provision
 from store.database import PUBLISHED, SHARING, Database, next_id, next_value, read_counter
 from store.events import write_event
 from store.linking import is_published
+from store.prepared import Prepared
 from store.tables import access_claim, agreement, membership, provision, provision_record, record
 
 REGISTER_SOURCE = "sharing"
@@ -43,18 +44,26 @@ _CLAIM = msgspec.json.Decoder(Claim)
 _ON_RECORDS = select(provision_record.c.provision_id).where(
     provision_record.c.record_id.in_(bindparam("records", expanding=True))
 )
-_PROVISIONS = (
-    select(provision, provision_record.c.record_id)
+_PROVISIONS = Prepared(
+    select(
+        provision.c.provision_id,
+        provision.c.ended_at,
+        provision.c.content,
+        provision_record.c.record_id,
+    )
     .join(provision_record, provision_record.c.provision_id == provision.c.provision_id)
     .where(provision.c.provision_id.in_(_ON_RECORDS))
     .order_by(provision.c.provision_id)
 )
 _CLAIMS = select(access_claim).order_by(access_claim.c.claim_id)
-_CLAIMS_ABOUT = _CLAIMS.where(
-    access_claim.c.person_id.in_(bindparam("persons", expanding=True)),
-    access_claim.c.expires_at > bindparam("now"),
+_CLAIMS_ABOUT = Prepared(
+    select(access_claim.c.claim_id, access_claim.c.content)
+    .where(
+        access_claim.c.person_id.in_(bindparam("persons", expanding=True)),
+        access_claim.c.expires_at > bindparam("now"),
+    )
+    .order_by(access_claim.c.claim_id)
 )
-"""Statements that every request makes, built once."""
 
 
 def _write(database: Database, event: AuditEvent, work: Callable[[Connection], T]) -> T:
@@ -124,20 +133,20 @@ def provisions_on(
     database: Database, conn: Connection, owner: Mapping[int, PersonId], published: int
 ) -> dict[PersonId, list[Provision]]:
     """What was laid down on any of the records, by the person that the record is in now."""
-    rows = conn.execute(_PROVISIONS, {"records": sorted(owner)}).all()
+    rows = _PROVISIONS.rows(conn, {"records": sorted(owner)}) if owner else ()
     if not rows:
         return {}
-    heads = {row.provision_id: row for row in rows}
-    pairs = [(row_id, row.content) for row_id, row in heads.items()]
+    heads = {row[0]: row for row in rows}
+    pairs = [(row_id, row[2]) for row_id, row in heads.items()]
     opened = map(_PROVISION.decode, database.sealer.unseal_many(provision, "content", pairs))
     made_on: dict[int, set[int]] = {}
     for row in rows:
-        made_on.setdefault(row.provision_id, set()).add(row.record_id)
-    homes = dict(owner) | _homes(conn, {row.record_id for row in rows} - owner.keys(), published)
+        made_on.setdefault(row[0], set()).add(row[3])
+    homes = dict(owner) | _homes(conn, {row[3] for row in rows} - owner.keys(), published)
     found: dict[PersonId, list[Provision]] = {}
     for row, one in zip(heads.values(), opened, strict=True):
-        persons = {homes[r] for r in made_on[row.provision_id] if r in homes}
-        ended = None if row.ended_at is None else Instant(row.ended_at)
+        persons = {homes[r] for r in made_on[row[0]] if r in homes}
+        ended = None if row[1] is None else Instant(row[1])
         held = replace(one, ended_at=ended, parted=len(persons) > 1)
         for person in persons & set(owner.values()):
             found.setdefault(person, []).append(held)
@@ -208,7 +217,7 @@ def claims(database: Database, *, unreviewed: bool) -> list[Claim]:
     """See service.sharing_ports.SharingStore.claims."""
     query = _CLAIMS.where(access_claim.c.reviewed_at.is_(None)) if unreviewed else _CLAIMS
     with database.reading() as conn:
-        return _claims(database, conn, query, {})
+        return _claims(database, [(row.claim_id, row.content) for row in conn.execute(query)])
 
 
 def claims_about(
@@ -217,16 +226,14 @@ def claims_about(
     """The claims to see these persons that have not expired."""
     found: dict[PersonId, list[Claim]] = {}
     given = {"persons": sorted(persons), "now": now}
-    for claim in _claims(database, conn, _CLAIMS_ABOUT, given):
+    for claim in _claims(database, _CLAIMS_ABOUT.rows(conn, given)):
         found.setdefault(claim.person, []).append(claim)
     return found
 
 
-def _claims(
-    database: Database, conn: Connection, query: Select[Any], given: Mapping[str, object]
-) -> list[Claim]:
-    pairs = [(row.claim_id, row.content) for row in conn.execute(query, given)]
-    opened = database.sealer.unseal_many(access_claim, "content", pairs)
+def _claims(database: Database, rows: Iterable[tuple[Any, ...]]) -> list[Claim]:
+    """The claims of rows of number and payload."""
+    opened = database.sealer.unseal_many(access_claim, "content", ((r[0], r[1]) for r in rows))
     return [_CLAIM.decode(content) for content in opened]
 
 

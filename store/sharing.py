@@ -18,12 +18,12 @@ from schemas.dates import Instant
 from schemas.identifiers import PersonId, SourceId
 from schemas.items import CareItem, Heading
 from schemas.records import ClientRecord, StaffEntry
-from schemas.sharing import ClassId
 from service.ports import FeedState, HeldRecord
 from service.sharing_ports import FeedNews, PersonView, SealedItem
 from store.database import COUNTERS, PUBLISHED, Database, read_counter
 from store.indexes import DIGEST_BYTES
 from store.linking import is_published
+from store.prepared import Prepared
 from store.registers import claims_about, provisions_on
 from store.tables import (
     care_item,
@@ -46,8 +46,8 @@ _PUBLISHED_NOW = and_(
     membership.c.from_run <= bindparam("published"),
     or_(membership.c.to_run.is_(None), membership.c.to_run > bindparam("published")),
 )
-_COUNTERS = select(store_meta.c.name, store_meta.c.value)
-_RECORDS = (
+_COUNTERS = Prepared(select(store_meta.c.name, store_meta.c.value))
+_RECORDS = Prepared(
     select(
         record.c.record_id, record.c.version_id, record.c.source, record.c.as_at,
         record_version.c.content, membership.c.person_id, feed.c.received_at,
@@ -62,7 +62,7 @@ _RECORDS = (
     )
     .order_by(record.c.record_id)
 )  # fmt: skip
-_ITEMS = (
+_ALL_ITEMS = (
     select(
         care_item.c.care_item_id, care_item.c.item_key, care_item.c.source, care_item.c.heading,
         care_item.c.subject_key, care_item.c.class_id, care_item.c.as_at, care_item.c.version_id,
@@ -73,8 +73,16 @@ _ITEMS = (
     .where(care_item.c.subject_key.in_(bindparam("subjects", expanding=True)))
     .order_by(care_item.c.as_at.desc(), care_item.c.care_item_id.desc())
 )  # fmt: skip
-_ITEMS_UNDER = _ITEMS.where(care_item.c.heading.in_(bindparam("headings", expanding=True)))
-"""Statements that every request makes: built once, because building takes longer than running."""
+_ITEMS = Prepared(_ALL_ITEMS)
+_ITEMS_UNDER = Prepared(
+    _ALL_ITEMS.where(care_item.c.heading.in_(bindparam("headings", expanding=True)))
+)
+_STAFF_ENTRY = Prepared(
+    select(staff_entry_version.c.version_id, staff_entry_version.c.content)
+    .join(staff_entry, staff_entry.c.version_id == staff_entry_version.c.version_id)
+    .where(staff_entry.c.staff_key == bindparam("key"))
+)
+_HEADINGS: dict[str, Heading] = {heading.value: heading for heading in Heading}
 
 
 def counters(database: Database) -> dict[str, int]:
@@ -84,7 +92,7 @@ def counters(database: Database) -> dict[str, int]:
 
 
 def _counters(conn: Connection) -> dict[str, int]:
-    return {row[0]: row[1] for row in conn.execute(_COUNTERS) if row[0] in COUNTERS}
+    return {name: value for name, value in _COUNTERS.rows(conn, {}) if name in COUNTERS}
 
 
 def person_views(
@@ -94,16 +102,29 @@ def person_views(
     now: Instant,
 ) -> Mapping[PersonId, PersonView]:
     """See service.sharing_ports.SharingStore.person_views."""
-    if not persons:
-        return {}
+    return views_now(database, persons, headings, now)[1] if persons else {}
+
+
+def views_now(
+    database: Database,
+    persons: Collection[PersonId],
+    headings: Collection[Heading] | None,
+    now: Instant,
+) -> tuple[dict[str, int], dict[PersonId, PersonView]]:
+    """See service.sharing_ports.SharingStore.views_now."""
     with database.reading() as conn:
-        published = _counters(conn)[PUBLISHED]
+        counted = _counters(conn)
+        if not persons:
+            return counted, {}
+        published = counted[PUBLISHED]
         records, received = _records(database, conn, persons, published)
+        if not records:
+            return counted, {}
         items = _items(database, conn, records, headings)
         owner = {one.record_id: p for p, held in records.items() for one in held}
         provisions = provisions_on(database, conn, owner, published)
         claims = claims_about(database, conn, records, now)
-    return {
+    return counted, {
         person: PersonView(
             person,
             held,
@@ -120,23 +141,23 @@ def _records(
     database: Database, conn: Connection, persons: Collection[PersonId], published: int
 ) -> tuple[dict[PersonId, list[HeldRecord]], dict[int, Instant]]:
     """The persons' live records; record id → when it came in."""
-    given = {"persons": sorted(persons), "published": published}
-    rows = conn.execute(_RECORDS, given).all()
-    pairs = ((row.version_id, row.content) for row in rows)
-    contents = database.sealer.unseal_many(record_version, "content", pairs)
+    rows = _RECORDS.rows(conn, {"persons": sorted(persons), "published": published})
+    contents = database.sealer.unseal_many(record_version, "content", ((r[1], r[4]) for r in rows))
     found: dict[PersonId, list[HeldRecord]] = {}
+    received: dict[int, Instant] = {}
     for row, content in zip(rows, contents, strict=True):
-        person = PersonId(row.person_id)
+        record_id, version_id, source, as_at, _, person, received_at = row
         held = HeldRecord(
-            record_id=row.record_id,
-            version_id=row.version_id,
-            source=SourceId(row.source),
-            as_at=Instant(row.as_at),
+            record_id=record_id,
+            version_id=version_id,
+            source=source,
+            as_at=as_at,
             record=_RECORD.decode(content),
             person_id=person,
         )
         found.setdefault(person, []).append(held)
-    return found, {row.record_id: Instant(row.received_at) for row in rows}
+        received[record_id] = received_at
+    return found, received
 
 
 def _items(
@@ -157,20 +178,21 @@ def _items(
     if headings is not None:
         given["headings"] = sorted(headings)
     found: dict[PersonId, list[SealedItem]] = {}
-    for row in conn.execute(_ITEMS if headings is None else _ITEMS_UNDER, given):
-        person, record_id = owner[row.subject_key]
+    for row in (_ITEMS if headings is None else _ITEMS_UNDER).rows(conn, given):
+        row_id, key, source, heading, subject, class_id, as_at, version_id, payload, came = row
+        person, record_id = owner[subject]
         found.setdefault(person, []).append(
             SealedItem(
-                care_item_id=row.care_item_id,
-                version_id=row.version_id,
-                name=name_of(row.item_key),
+                care_item_id=row_id,
+                version_id=version_id,
+                name=name_of(key),
                 record_id=record_id,
-                source=SourceId(row.source),
-                heading=Heading(row.heading),
-                class_id=ClassId(row.class_id),
-                as_at=Instant(row.as_at),
-                received_at=Instant(row.received_at),
-                payload=row.content,
+                source=source,
+                heading=_HEADINGS[heading],
+                class_id=class_id,
+                as_at=as_at,
+                received_at=came,
+                payload=payload,
             )
         )
     return found
@@ -258,15 +280,10 @@ def staff_entries(database: Database, source: SourceId) -> list[StaffEntry]:
 def staff_of(database: Database, source: SourceId, staff_id: str) -> StaffEntry | None:
     """See service.sharing_ports.SharingStore.staff_entry."""
     (key,) = database.keys.indexes.staff_keys(source, [staff_id])
-    version = staff_entry_version
-    query = (
-        select(version.c.version_id, version.c.content)
-        .join(staff_entry, staff_entry.c.version_id == version.c.version_id)
-        .where(staff_entry.c.staff_key == key)
-    )
     with database.reading() as conn:
-        row = conn.execute(query).one_or_none()
-    if row is None:
+        rows = _STAFF_ENTRY.rows(conn, {"key": key})
+    if not rows:
         return None
-    content = database.sealer.unseal(version, "content", row.version_id, row.content)
+    ((version_id, sealed),) = rows
+    content = database.sealer.unseal(staff_entry_version, "content", version_id, sealed)
     return _STAFF.decode(content)

@@ -88,6 +88,7 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._appender = events.Appender(database)
 
     def close(self) -> None:
         """Releases connections and the keystore's file."""
@@ -321,7 +322,7 @@ class SqlStore:
 
     def append_event(self, event: AuditEvent) -> None:
         """Writes one audit event durably."""
-        events.append_event(self.database, event)
+        self._appender.append(event)
 
     def events(self) -> Iterator[AuditEvent]:
         """Every audit event, oldest first."""
@@ -345,6 +346,15 @@ class SqlStore:
     ) -> Mapping[PersonId, PersonView]:
         """What is held of each of the persons that is present."""
         return sharing.person_views(self.database, persons, headings, now)
+
+    def views_now(
+        self,
+        persons: Collection[PersonId],
+        headings: Collection[Heading] | None,
+        now: Instant,
+    ) -> tuple[Mapping[str, int], Mapping[PersonId, PersonView]]:
+        """What is held of the persons, and the counters on the same snapshot."""
+        return sharing.views_now(self.database, persons, headings, now)
 
     def open_items(self, items: Sequence[SealedItem]) -> list[CareItem]:
         """The items unsealed, in order."""

@@ -79,3 +79,29 @@ def test_a_feed_left_off_half_way_does_not_spill_into_the_next(tmp_path: Path) -
         left_off.close()
         found = list(elsewhere.read(two, SOURCE, LIMITS))
     assert found == list(READERS["delimited"](two, SOURCE, LIMITS))
+
+
+def test_the_next_feed_may_be_asked_for_before_this_one_is_taken(tmp_path: Path) -> None:
+    feeds = [
+        feed(tmp_path / "a.csv", ROWS),
+        feed(tmp_path / "b.csv", gzip.compress(b"0" * 50_000_000)),
+        feed(tmp_path / "c.csv", ROWS.replace(b"Name", b"C")),
+    ]
+    with ReadAhead() as elsewhere:
+        one, bomb, two = (elsewhere.read(each, SOURCE, LIMITS) for each in feeds)
+        assert list(one) == list(READERS["delimited"](feeds[0], SOURCE, LIMITS))
+        with pytest.raises(FeedRefused, match="bomb"):
+            list(bomb)
+        assert list(two) == list(READERS["delimited"](feeds[2], SOURCE, LIMITS))
+
+
+def test_the_death_of_the_process_ends_every_feed_that_was_asked_of_it(tmp_path: Path) -> None:
+    one = feed(tmp_path / "a.csv", ROWS)
+    with ReadAhead() as elsewhere:
+        batches = [elsewhere.read(one, SOURCE, LIMITS) for _ in range(2)]
+        next(batches[0])
+        assert elsewhere._process is not None
+        elsewhere._process.kill()
+        for left in batches:
+            with pytest.raises(StoreError, match="run again"):
+                list(left)

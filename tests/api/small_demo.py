@@ -119,7 +119,9 @@ def served_small(folder: Path, **api: Any) -> Iterator[SmallDemo]:
     workspace = open_workspace(root)
     app = serving_app(workspace.sharing, workspace.settings, workspace.keys)
     with listening(app) as address:
-        yield SmallDemo(workspace, address)
+        demo = SmallDemo(workspace, address)
+        with demo.client:
+            yield demo
 
 
 class SmallDemo(Served):

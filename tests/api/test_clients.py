@@ -54,6 +54,7 @@ def test_fhirclient(served: SmallDemo) -> None:
         following = [link.url for link in bundle.link if link.relation == "next"]
         path = following[0].removeprefix(f"{served.base}/") if following else None
         bundle = Bundle.read_from(path, server) if path else None
+    server.session.close()
     assert kinds["Observation"] == 60
     assert kinds["Provenance"] == ITEMS
 

@@ -109,6 +109,12 @@ def test_every_command_with_json_is_tried() -> None:
     reviewed |= {("backup",), ("backup", "verify"), ("restore",), ("person", "erase")}
     runs = {("person", "history"), ("person", "difference")}
     runs |= {("person", "undo", "run"), ("person", "undo", "release"), ("match",)}
+    sharing = {("agreement", name) for name in ("add", "list", "show")} | {("token",)}
+    sharing |= {("break-glass", name) for name in ("alarms", "list")}
+    sharing |= {
+        ("consent", name)
+        for name in ("add", "check", "competence", "investigator", "list", "proxy")
+    }
     elsewhere = {("demo",), ("link-file",), ("evaluate",), ("person", "show"), ("train",)}
     have = {
         words
@@ -118,9 +124,10 @@ def test_every_command_with_json_is_tried() -> None:
     tried = {
         max((w for w in have if words[: len(w)] == w), key=len) for words in JSON_COMMANDS.values()
     }
-    assert have == tried | elsewhere | reviewed | runs, (
+    assert have == tried | elsewhere | reviewed | runs | sharing, (
         "reviewed: tests/functional/test_review.py, test_backup.py; runs: test_cli_runs.py, "
-        "test_cli_match.py"
+        "test_cli_match.py; sharing: "
+        "test_cli_sharing.py, tests/api"
     )
 
 

@@ -111,6 +111,14 @@ def without_events(lines: list[str]) -> list[str]:
     return [x for x in lines if not x.startswith("audit_event\t") and '"events"' not in x]
 
 
+def without_agreements(lines: list[str]) -> list[str]:
+    """A dump without audit events, and without what `demo` writes into the database that it makes:
+    the agreements and the counter of what sharing lays down."""
+    return [
+        x for x in without_events(lines) if not x.startswith("agreement\t") and '"sharing"' not in x
+    ]
+
+
 def persons(root: Path) -> dict[tuple[str, str], str]:
     """(source, local id) → person id, as published."""
     with opened(root) as store:

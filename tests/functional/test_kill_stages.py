@@ -101,7 +101,8 @@ def test_killed_after_the_night_was_written_down(
     road.done(workspace, "nightly")
     found, expected = road.dump(workspace), road.dump(undisturbed)
     assert road.without_events(found) == road.without_events(expected)
-    assert len(road.events(workspace)) == 2, "two nights, both written down"
+    nights = [event for event in road.events(workspace) if event["action"] == "nightly"]
+    assert len(nights) == 2, "two nights, both written down"
     assert not list(workspace.rglob("*.part")), "nothing half-written is left lying"
 
 
@@ -150,4 +151,5 @@ def test_killed_on_postgresql(
     on_postgres(workspace, postgres_url)
     killed(workspace, target, nth, when)
     road.done(workspace, "nightly")
-    assert road.dump(workspace) == road.dump(undisturbed)
+    found, expected = road.dump(workspace), road.dump(undisturbed)
+    assert road.without_agreements(found) == road.without_agreements(expected)

@@ -33,6 +33,7 @@ from wiring import account
 
 WHY = ("--reason", "Quokka said so")
 TWINS = ("pas/T1", "gp/T2")
+CHAINED = "with what was decided before it joins records that a guard rail keeps apart"
 NAMELESS = replace(LIND, local_id="T3", given="")
 
 
@@ -249,18 +250,55 @@ def test_a_third_person_in_the_question_is_shown(root: Path) -> None:
     assert len(told["persons"]) == 3, "the third person is written down too"
 
 
-def test_a_decision_that_the_link_cannot_follow_is_a_task_again(root: Path) -> None:
-    nameless(root, *TWINS)
+def test_a_chain_round_a_guard_rail_needs_a_second_person(root: Path) -> None:
+    nameless(root)
+    answers = []
+    for other in TWINS:
+        ids = person_of(root, "acute/T3"), person_of(root, other)
+        answers.append(done_by("cat", root, "person", "merge", *ids, *WHY, "--json").document)
+    assert [answer["awaits"] for answer in answers] == ["", CHAINED]
+    road.done(root, "link")
     together = {person_of(root, r) for r in ("acute/T3", *TWINS)}
     assert len(together) > 1, "the guard rail between the twins holds"
-    _, text = shown_task("bob", root, "still apart")
+
+
+def test_that_a_chain_needs_a_second_person_is_told_before_it_is_asked(root: Path) -> None:
+    nameless(root)
+    one, other = (task_of("bob", root, "acute/T3", twin) for twin in TWINS)
+
+    def across() -> dict[str, Any]:
+        shown = done_by("bob", root, "review", "show", other, "--json").document
+        return {name: shown["across"][name] for name in ("forbidden", "second_person")}
+
+    assert across() == {"forbidden": 0, "second_person": ""}
+    done_by("cat", root, "review", "decide", one, "same", *WHY)
+    assert across() == {"forbidden": 0, "second_person": CHAINED}
+
+
+def merged_by_its_source(root: Path) -> None:
+    """The nameless twin is held to be the one; its source merges it into a record of the other."""
+    nameless(root, TWINS[1])
+    stamp = b"20260305010000"
+    merge = (
+        b"MSH|^~\\&|PAS|RA7|CT|P|" + stamp + b"||ADT^A40|M1|P|2.4\rEVN|A40|" + stamp + b"\r"
+        b"PID|1||T4^^^RA7^MR\rMRG|T3^^^RA7^MR\r"
+    )
+    later = FEEDS["acute"]([replace(LIND, local_id="T4")]) + merge
+    put_later(root, "acute", "later.hl7", later)
+    road.done(root, "nightly")
+
+
+def test_a_decision_that_the_link_cannot_follow_is_a_task_again(root: Path) -> None:
+    merged_by_its_source(root)
+    together = {person_of(root, r) for r in ("acute/T3", *TWINS)}
+    assert len(together) > 1, "the guard rail between the twins holds"
+    found, text = shown_task("bob", root, "still apart")
     assert "a decision has no effect" in text
     assert "decided before" in text
-    assert "commonthread person merge" in text
-    ids = text.split("commonthread person merge ")[1].split()[:2]
-    done_by("bob", root, "person", "merge", *ids, *WHY)
+    assert found["across"]["second_person"] == "a guard rail forbids it"
+    done_by("bob", root, "review", "decide", found["task"], "same", *WHY)
     waiting = done_by("cat", root, "review", "next", "--kind", "second person", "--json").document
-    assert waiting["across"]["forbidden"] == 1
+    assert waiting["across"]["forbidden"] == 2
     assert waiting["across"]["second_person"] == "", "the second person is the one who is asked"
     assert waiting["across"]["worst"][0]["guard"]
     done_by("cat", root, "review", "decide", waiting["task"], "same", *WHY)

@@ -191,7 +191,8 @@ GUARD_TABLE: list[tuple[str, Row, Row, str | None]] = [
         "generation_apart",
     ),
     ("eleven years between", NO_NUMBER, {"birth_date": "1991-11-23"}, None),
-    ("twelve years by one slip", NO_NUMBER, {"birth_date": "1880-05-04"}, None),
+    ("twelve years by one slip", NO_NUMBER, {"birth_date": "1880-05-04"}, "generation_apart"),
+    ("twelve years by one slip, one number", {}, {"birth_date": "1880-05-04"}, None),
     ("a twin", NO_NUMBER, {"given": "Peter"}, "twins"),
     ("a twin of one traced number", {}, {"given": "Peter"}, None),
     (

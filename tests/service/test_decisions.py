@@ -11,29 +11,36 @@ from hypothesis import strategies as st
 from schemas.dates import Instant
 from schemas.decisions import Decision, Origin, Standing, Verdict
 from schemas.settings import ReviewSettings
-from service.decisions import Acting, needs_second
+from service.acting import Acting
+from service.forecast import Forecast, needs_second, what_follows
 
 SAME, DIFFERENT, UNDECIDED = Verdict
 GUARD = "born the same day with different forenames (twins)"
+FORBIDDEN = "a guard rail forbids it"
+CHAINED = "with what was decided before it joins records that a guard rail keeps apart"
+LARGE = "it would make a very large person"
 
 
 @pytest.mark.parametrize(
-    ("size", "guard", "above", "needed"),
+    ("size", "guard", "chained", "above", "needed"),
     [
-        # records, guard rail, [review] two_people_above, why a second person is needed
-        (2, None, 8, ""),
-        (8, None, 8, ""),
-        (9, None, 8, "it would make a very large person"),
-        (2, GUARD, 8, "a guard rail forbids it"),
-        (9, GUARD, 8, "a guard rail forbids it"),
-        (2, None, 1, "it would make a very large person"),
-        (40, None, 100, ""),
+        # records, guard rail, one among what follows, [review] two_people_above, why a second
+        (2, None, None, 8, ""),
+        (8, None, None, 8, ""),
+        (9, None, None, 8, LARGE),
+        (2, GUARD, None, 8, FORBIDDEN),
+        (9, GUARD, GUARD, 8, FORBIDDEN),
+        (3, None, GUARD, 8, CHAINED),
+        (9, None, GUARD, 8, CHAINED),
+        (2, None, None, 1, LARGE),
+        (40, None, None, 100, ""),
     ],
 )
 def test_when_a_second_person_is_needed(
-    size: int, guard: str | None, above: int, needed: str
+    size: int, guard: str | None, chained: str | None, above: int, needed: str
 ) -> None:
-    assert needs_second(size, guard, ReviewSettings(two_people_above=above)) == needed
+    settings = ReviewSettings(two_people_above=above)
+    assert needs_second(Forecast(size, guard, chained), settings) == needed
 
 
 def decided(number: int, left: int, right: int, verdict: Verdict) -> Decision:
@@ -119,6 +126,25 @@ def rebuilt(kept: list[Decision], record: int) -> set[int]:
     for _ in kept:
         group |= {e for d in kept if d.verdict is SAME and group & {*d.pair} for e in d.pair}
     return group
+
+
+RECORDS = list(combinations(range(1, 9), 2))
+
+
+@given(
+    st.lists(st.sampled_from(RECORDS), max_size=8),
+    st.lists(st.sampled_from(RECORDS), min_size=1, max_size=4),
+)
+def test_what_follows_is_all_that_the_groups_gain(
+    held: list[tuple[int, int]], asked: list[tuple[int, int]]
+) -> None:
+    def as_one(pairs: list[tuple[int, int]]) -> set[tuple[int, int]]:
+        kept = [decided(n, *pair, SAME) for n, pair in enumerate(pairs, 1)]
+        groups = [rebuilt(kept, record) for record in range(1, 9)]
+        return {pair for pair in RECORDS if any(group.issuperset(pair) for group in groups)}
+
+    found = what_follows(acting(*((a, b, SAME) for a, b in held)), [p[::-1] for p in asked])
+    assert found == sorted(as_one([*held, *asked]) - as_one(held) - set(asked))
 
 
 @given(st.lists(PAIRS.filter(lambda row: row[1] is not UNDECIDED), max_size=16), st.data())

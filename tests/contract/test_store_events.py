@@ -1,0 +1,153 @@
+"""Events of several threads at once, and statements that the driver runs, on every store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import bindparam, select
+
+from audit.events import AuditEvent, EventOutcome
+from schemas.dates import Instant
+from schemas.errors import StoreError
+from schemas.identifiers import PersonId
+from store.prepared import Prepared
+from store.sql_store import SqlStore
+from store.tables import audit_event, store_meta
+from tests.contract.test_store_sharing import ANN, NOW, filled
+
+BEFORE_LONG = 20
+
+
+def said(action: str) -> AuditEvent:
+    return AuditEvent(
+        at=Instant("2026-11-02T03:00:00Z"), action=action, outcome=EventOutcome.PERMITTED,
+        actor="a", role="r", purpose="audit",
+    )  # fmt: skip
+
+
+class Gate:
+    """Holds a store's first writing transaction until it is opened; counts them, may fail them."""
+
+    def __init__(self, store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened, self.entered, self.count, self.fails = (
+            threading.Event(),
+            threading.Event(),
+            0,
+            0,
+        )
+        writing = store.database.writing
+
+        @contextmanager
+        def held() -> Iterator[Any]:
+            self.count += 1
+            number = self.count
+            self.entered.set()
+            assert self.opened.wait(BEFORE_LONG)
+            with writing() as conn:
+                yield conn
+                if number == self.fails:
+                    raise StoreError("the disc is full")
+
+        monkeypatch.setattr(store.database, "writing", held)
+
+
+def appended(store: SqlStore, gate: Gate, names: list[str]) -> list[StoreError | None]:
+    """What came of events that are all under way before the first is written."""
+
+    def one(name: str) -> StoreError | None:
+        try:
+            store.append_event(said(name))
+        except StoreError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        first = pool.submit(one, names[0])
+        assert gate.entered.wait(BEFORE_LONG)
+        rest = [pool.submit(one, name) for name in names[1:]]
+        waiting = store._appender._waiting
+        for _ in range(BEFORE_LONG * 100):
+            if len(waiting) == len(rest):
+                break
+            threading.Event().wait(0.01)
+        gate.opened.set()
+        return [first.result(BEFORE_LONG), *(done.result(BEFORE_LONG) for done in rest)]
+
+
+NAMES = [f"n{number}" for number in range(9)]
+
+
+def test_what_comes_in_during_a_commit_is_written_by_the_next(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(store, monkeypatch)
+    assert appended(store, gate, NAMES) == [None] * len(NAMES)
+    assert gate.count == 2
+    kept = [event.action for event in store.events()]
+    assert kept[0] == "n0"
+    assert sorted(kept) == NAMES
+
+
+def test_numbers_have_no_gaps(store: SqlStore) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda number: store.append_event(said(f"n{number}")), range(60)))
+    with store.database.reading() as conn:
+        numbers = list(conn.scalars(select(audit_event.c.seq).order_by(audit_event.c.seq)))
+    assert numbers == list(range(1, 61))
+
+
+@pytest.mark.parametrize(("fails", "kept"), [(1, NAMES[1:]), (2, NAMES[:1])])
+def test_whoever_waits_hears_that_its_event_was_not_kept(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch, fails: int, kept: list[str]
+) -> None:
+    gate = Gate(store, monkeypatch)
+    gate.fails = fails
+    told = appended(store, gate, NAMES)
+    assert [name for name, error in zip(NAMES, told, strict=True) if error is None] == kept
+    store.append_event(said("after"))
+    assert sorted(event.action for event in store.events()) == sorted([*kept, "after"])
+
+
+def test_what_cannot_be_written_fails_alone(store: SqlStore) -> None:
+    odd = AuditEvent(
+        at=NOW, action="odd", outcome=EventOutcome.PERMITTED, actor="a", role="r",
+        purpose="audit", details={"held": object()},
+    )  # fmt: skip
+    with pytest.raises(TypeError):
+        store.append_event(odd)
+    store.append_event(said("after"))
+    assert [event.action for event in store.events()] == ["after"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 9])
+def test_the_driver_finds_what_the_library_finds(store: SqlStore, size: int) -> None:
+    statement = (
+        select(store_meta.c.name, store_meta.c.value)
+        .where(
+            store_meta.c.name.in_(bindparam("names", expanding=True)),
+            store_meta.c.value >= bindparam("least"),
+        )
+        .order_by(store_meta.c.name)
+    )
+    names = ["loads", "events", "sharing", "undos", "x", "y", "z", "decisions", "link_states"]
+    given = {"names": names[:size], "least": 0}
+    prepared = Prepared(statement)
+    with store.database.reading() as conn:
+        direct = [tuple(row) for row in prepared.rows(conn, given)]
+        again = [tuple(row) for row in prepared.rows(conn, given)]
+        assert direct == again == [tuple(row) for row in conn.execute(statement, given)]
+    assert direct
+
+
+def test_views_come_with_the_counters_of_their_snapshot(store: SqlStore) -> None:
+    filled(store)
+    counted, views = store.views_now([ANN], None, NOW)
+    assert counted == store.counters()
+    assert views == store.person_views([ANN], None, NOW)
+    assert store.views_now([PersonId("pnobody")], None, NOW) == (counted, {})
+    assert store.views_now([], None, NOW) == (counted, {})
