@@ -4,6 +4,8 @@ Rules:
 - A change is known by its two local ids, its moment and whether it is undone: said again it is
   `unchanged`. All of that is sealed, and the local ids as keyed digests even there: nothing in
   clear leads from an old identity to the new one, and an erasure has nothing to take out of it.
+- A change that comes with the new identity's record counts, with that record, from the second after
+  its moment: what else was said of the client in that moment, in whatever file, is of before it.
 - A change holds until its source says that it was in error, at its moment or later.
 - The generation that brought it is kept with it: runs of an earlier one showed the old identity.
 - What the old identity is: service/former.py. Where the record said the new one before its source
@@ -13,7 +15,8 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -21,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, func, or_, select
 
-from schemas.dates import Instant
+from schemas.dates import Instant, to_instant
 from schemas.identifiers import PersonId
 from service.former import FormerIdentity
 from service.ports import FeedRow
@@ -36,7 +39,7 @@ from store.tables import (
     record,
     record_version,
 )
-from store.versions import CHANGED, UNCHANGED
+from store.versions import CHANGED, UNCHANGED, Arrivals
 
 COLUMNS = ("change_id", "feed_id", "source", "content_hash", "content")
 _KIND = "identity_change"
@@ -64,18 +67,50 @@ class ChangePlan:
     founded: list[tuple[Any, ...]] = field(default_factory=list)
 
 
+Moments = frozenset[tuple[bytes, str]]
+"""Record keys of new identities that came with their change, and when both say that it was."""
+
+
+def after_the_change(
+    database: Database, source: str, changes: pa.Table, arrivals: Arrivals, default_as_at: Instant
+) -> tuple[Arrivals, Moments]:
+    """The arrivals of client records, those that came with their change as of after its moment; and
+    which these are."""
+    told = {
+        (key, as_at or default_as_at)
+        for key, as_at, undone in zip(
+            database.keys.indexes.record_keys(source, changes["after"].to_pylist()),
+            changes["as_at"].to_pylist(),
+            changes["undone"].to_pylist(),
+            strict=True,
+        )
+        if not undone
+    }
+    said = list(zip(arrivals.keys, arrivals.as_ats, strict=True))
+    together = frozenset(told.intersection(said))
+    if not together:
+        return arrivals, together
+    as_ats = [_next_second(one[1]) if one in together else one[1] for one in said]
+    return replace(arrivals, as_ats=as_ats), together
+
+
+def _next_second(as_at: str) -> Instant:
+    return to_instant(datetime.fromisoformat(as_at) + timedelta(seconds=1))
+
+
 def plan_changes(
     database: Database,
     snapshot: Connection,
     known: FeedRow,
     rows: pa.Table,
     default_as_at: Instant,
+    together: Moments,
 ) -> ChangePlan:
-    """Plans rows of `CHANGE_SCHEMA`."""
+    """Plans rows of `CHANGE_SCHEMA`; `together` as `after_the_change` gives it."""
     plan = ChangePlan([UNCHANGED] * len(rows))
     if not len(rows):
         return plan
-    told = _declared(database, known.source, rows, default_as_at, snapshot)
+    told = _declared(database, known.source, rows, default_as_at, snapshot, together)
     indexes = database.keys.indexes
     plain = [_ENCODER.encode((one.before, one.after, one.undone, one.as_at)) for one in told]
     hashes = indexes.content_hashes(_KIND, known.source, plain)
@@ -101,17 +136,29 @@ def plan_changes(
 
 
 def _declared(
-    database: Database, source: str, rows: pa.Table, default_as_at: Instant, snapshot: Connection
+    database: Database,
+    source: str,
+    rows: pa.Table,
+    default_as_at: Instant,
+    snapshot: Connection,
+    together: Moments,
 ) -> list[_Declared]:
-    sides = [
-        [key.hex() for key in database.keys.indexes.record_keys(source, rows[name].to_pylist())]
+    before, after = (
+        database.keys.indexes.record_keys(source, rows[name].to_pylist())
         for name in ("before", "after")
-    ]
+    )
+    as_ats = [Instant(as_at or default_as_at) for as_at in rows["as_at"].to_pylist()]
     coming = read_counter(snapshot, GENERATION) + 1
     return [
-        _Declared(before, after, undone, Instant(as_at or default_as_at), coming)
-        for before, after, undone, as_at in zip(
-            *sides, rows["undone"].to_pylist(), rows["as_at"].to_pylist(), strict=True
+        _Declared(
+            old.hex(),
+            new.hex(),
+            undone,
+            _next_second(as_at) if (new, as_at) in together and not undone else as_at,
+            coming,
+        )
+        for old, new, undone, as_at in zip(
+            before, after, rows["undone"].to_pylist(), as_ats, strict=True
         )
     ]
 
@@ -135,7 +182,7 @@ def holding(told: Sequence[_Declared]) -> list[_Declared]:
     for one in told:
         if one.undone:
             pair = one.before, one.after
-            ended[pair] = max(one.as_at, ended.get(pair, ""))
+            ended[pair] = max(_next_second(one.as_at), ended.get(pair, ""))
     stand = [o for o in told if not o.undone and o.as_at > ended.get((o.before, o.after), "")]
     return sorted(stand, key=lambda o: (o.as_at, o.before, o.after))
 

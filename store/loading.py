@@ -32,7 +32,7 @@ from store.classing import CLASS_COLUMNS, Classes
 from store.database import GENERATION, LOADS, Database, advance, next_id, read_counter
 from store.feeds import Detail, progress, read_feed, sealed_details
 from store.identity_changes import COLUMNS as CHANGE_COLUMNS
-from store.identity_changes import plan_changes
+from store.identity_changes import Moments, after_the_change, plan_changes
 from store.kinds import KINDS, RECORD, Kind
 from store.merges import plan_merges
 from store.segments import COLUMNS as SEGMENT_COLUMNS
@@ -85,6 +85,9 @@ def load_batch(
     arrivals = {
         kind: _arrivals(database, kind, source, kind.rows(batch), default_as_at) for kind in KINDS
     }
+    arrivals[RECORD], together = after_the_change(
+        database, source, batch.changes, arrivals[RECORD], default_as_at
+    )
     withdrawals = read_withdrawals(database, source, batch.withdrawals, default_as_at)
 
     def prepare(snapshot: Connection, _: int) -> Callable[[Connection], Mapping[Outcome, int]]:
@@ -98,7 +101,7 @@ def load_batch(
             if kind is not RECORD:
                 units.add(arrivals[kind].units, work.fold_kind(kind, arrivals[kind]))
         units.add(*work.fold_merges(default_as_at))
-        units.add(*work.fold_changes(default_as_at))
+        units.add(*work.fold_changes(default_as_at, together))
         work.quarantine()
         counts = units.counts()
 
@@ -312,10 +315,12 @@ class _Work:
         self.relinks |= plan.relinks
         return rows["unit"].to_pylist(), plan.outcomes
 
-    def fold_changes(self, default_as_at: Instant) -> tuple[list[int], list[int]]:
+    def fold_changes(
+        self, default_as_at: Instant, together: Moments
+    ) -> tuple[list[int], list[int]]:
         """Plans the batch's changes of identity; returns their units and outcomes."""
         rows = self.batch.changes
-        plan = plan_changes(self.database, self.snapshot, self.known, rows, default_as_at)
+        plan = plan_changes(self.database, self.snapshot, self.known, rows, default_as_at, together)
         self.inserts.append((identity_change, CHANGE_COLUMNS, plan.founded))
         self.relinks |= bool(plan.founded)
         return rows["unit"].to_pylist(), plan.outcomes

@@ -117,6 +117,29 @@ def test_any_order_of_arrival_gives_the_same(store: SqlStore, order: tuple[str, 
     assert former["family"].to_pylist() == [["A"]]
 
 
+@pytest.mark.parametrize("order", [("A", "new"), ("new", "A")])
+@pytest.mark.parametrize("family", ["N", "M", "O", "P"])
+def test_what_was_said_in_the_moment_of_the_change_is_of_before(
+    store: SqlStore, order: tuple[str, str], family: str
+) -> None:
+    """A file of the same time, before or after: whose content ranks higher does not matter."""
+    units = {
+        "A": [one(client("1", "A"), day(2))],
+        "new": [one(client("1", family), day(2)), one(renew("1", "1"), day(2))],
+    }
+    for name in order:
+        load(store, units[name], name)
+    found = only(store)
+    assert found.after == record_id(store)
+    held = store.record(SOURCE, LocalId("1"))
+    assert held
+    assert held.record.names[0].family == family
+    former = store.past_columns(sorted(found.old_versions))
+    assert former["family"].to_pylist() == [["A"]]
+    load(store, [saying("-2")], "taken back")
+    assert not store.former_identities()
+
+
 def shown(store: SqlStore, founded: list[tuple[str, int]], opened: list[tuple[int, str]]) -> int:
     return publish(store, publication(founded, opened))
 
