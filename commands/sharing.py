@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from commands.common import finish, json_option, opened, purpose_option
 from schemas.errors import InputError, InvalidValue
+
+if TYPE_CHECKING:
+    from schemas.held import Competence, Proxy
+    from schemas.sharing import Directive
 
 reason_option = click.option("--reason", required=True, help="Why, in a few words; kept sealed.")
 
@@ -73,16 +77,11 @@ def add_directive(
 ) -> None:  # fmt: skip
     """Lay a wish of a person down: opt-out, seal, party, permission, type-1,
     national-data-opt-out or bar-staff."""
-    from service.sharing_admin import lay_down
     from service.sharing_words import directive_of
     from wiring import clock
 
-    workspace = opened(root)
     wish = directive_of(kind, said, clock())
-    with workspace.sharing() as sharing:
-        actor = workspace.actor("consent-write", purpose or "audit")
-        kept = lay_down(sharing, actor, person_id, wish, reason)
-    finish({"number": kept.provision_id}, [f"laid down as {kept.provision_id}"], as_json)
+    _lay_down(root, person_id, wish, reason, purpose, as_json=as_json)
 
 
 @consent.command("proxy")
@@ -105,15 +104,9 @@ def add_proxy(
     **said: Any,
 ) -> None:  # fmt: skip
     """Lay down that somebody may act for a person."""
-    from service.sharing_admin import lay_down
     from service.sharing_words import proxy_of
 
-    workspace = opened(root)
-    proxy = proxy_of(proxy_id, said)
-    with workspace.sharing() as sharing:
-        actor = workspace.actor("consent-write", purpose or "audit")
-        kept = lay_down(sharing, actor, person_id, proxy, reason)
-    finish({"number": kept.provision_id}, [f"laid down as {kept.provision_id}"], as_json)
+    _lay_down(root, person_id, proxy_of(proxy_id, said), reason, purpose, as_json=as_json)
 
 
 @consent.command("competence")
@@ -130,15 +123,10 @@ def add_competence(
     as_json: bool, purpose: str | None,
 ) -> None:  # fmt: skip
     """Lay down that a child was found competent to decide about something."""
-    from service.sharing_admin import lay_down
     from service.sharing_words import competence_of
 
-    workspace = opened(root)
     finding = competence_of(about, found_by, on)
-    with workspace.sharing() as sharing:
-        actor = workspace.actor("consent-write", purpose or "audit")
-        kept = lay_down(sharing, actor, person_id, finding, reason)
-    finish({"number": kept.provision_id}, [f"laid down as {kept.provision_id}"], as_json)
+    _lay_down(root, person_id, finding, reason, purpose, as_json=as_json)
 
 
 @consent.command("investigator")
@@ -152,12 +140,25 @@ def add_investigator(
     root: Path, person_id: str, staff_id: str, reason: str, as_json: bool, purpose: str | None
 ) -> None:
     """Name a member of staff on a safeguarding investigation of a person."""
+    _lay_down(root, person_id, staff_id, reason, purpose, as_json=as_json)
+
+
+def _lay_down(
+    root: Path,
+    person_id: str,
+    what: Directive | Proxy | Competence | str,
+    reason: str,
+    purpose: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Lays something down about a person, and says under which number."""
     from service.sharing_admin import lay_down
 
     workspace = opened(root)
     with workspace.sharing() as sharing:
         actor = workspace.actor("consent-write", purpose or "audit")
-        kept = lay_down(sharing, actor, person_id, staff_id, reason)
+        kept = lay_down(sharing, actor, person_id, what, reason)
     finish({"number": kept.provision_id}, [f"laid down as {kept.provision_id}"], as_json)
 
 
@@ -297,15 +298,15 @@ def break_glass() -> None:
 @click.pass_obj
 def declared(root: Path, all_of_them: bool, as_json: bool, purpose: str | None) -> None:
     """What waits for the privacy officer, oldest first."""
-    from service.sharing_admin import claim_row, claims
+    from service.sharing_admin import claims
 
     workspace = opened(root)
     with workspace.sharing() as sharing:
         actor = workspace.actor("break-glass-list", purpose or "audit")
-        rows = [claim_row(one) for one in claims(sharing, actor, all_of_them=all_of_them)]
+        rows = claims(sharing, actor, all_of_them=all_of_them)
     lines = [
         f"{row['number']:>4}  {row['kind']}  {row['made_at']}  {row['staff_id']} of"
-        f" {row['organisation']} as {row['role']}: {row['reason']}  {row['person_id']}"
+        f" {row['organisation']} as {row['role']}: {row['reason']}  {row['person_id'] or '-'}"
         f"  {'followed up' if row['reviewed_at'] else 'to be followed up'}"
         for row in rows
     ]

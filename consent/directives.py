@@ -116,8 +116,3 @@ def _directive(kind: DirectiveKind, key: str, item: CareItem) -> Directive:
         end=PartialDate(item.end[:10]) if item.end else None,
         made_by="gp feed",
     )
-
-
-def from_item(key: str, item: CareItem) -> tuple[Directive, ...]:
-    """The wish that one preference states, taken by itself."""
-    return standing([(key, item)])

@@ -27,12 +27,6 @@ LEGALLY_BARRED = frozenset(
 Transmitted Diseases) Directions 2000; Human Fertilisation and Embryology Act 1990, section 33A;
 Adoption and Children Act 2002, sections 56 to 65; Gender Recognition Act 2004, section 22."""
 
-CONFIDENTIAL = frozenset({Label.RESTRICTED, Label.UNKNOWN})
-EXEMPT_FROM_OWN_VIEW = frozenset(
-    {Label.SERIOUS_HARM, Label.THIRD_PARTY, Label.CHILD_ABUSE, Label.CRIME, Label.ADOPTION}
-)
-"""Data Protection Act 2018, schedules 2 to 4: what subject access does not reach."""
-
 ORDINARY = frozenset({"n", "normal", "u", "unrestricted", "l", "low", "m", "moderate", "open"})
 """Senders' words that say "nothing special" (v3-Confidentiality N, U, L, M)."""
 

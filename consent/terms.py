@@ -1,7 +1,8 @@
 """Periods and ages that decisions use, and what holds on a day. Values only.
 
 Rules:
-- Every number stands here with its meaning; a partnership may set others.
+- Every number stands here with its meaning. A partnership may set the periods
+  (schemas/settings_sharing.py); the ages are the law's and the rules'.
 - What is uncertain counts the cautious way: a person is of age when every source says so, and
   grown out of a proxy's reach when any does.
 """
@@ -15,11 +16,12 @@ from datetime import date
 from schemas.dates import Instant, PartialDate
 from schemas.held import PersonFacts, Proxy, ProxyBasis, SafeguardingFlag
 from schemas.identifiers import OdsCode
+from schemas.settings_sharing import SharingSettings
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a partnership may set.
+    """The periods and ages that hold in a partnership.
 
     Attributes:
         practices: ODS codes of general practices (Type 1 opt-outs are about what they hold).
@@ -30,9 +32,9 @@ class Terms:
     """
 
     practices: frozenset[OdsCode] = frozenset()
-    break_glass_minutes: int = 60
-    care_days_after_death: int = 90
-    flag_months: int = 12
+    break_glass_minutes: int = SharingSettings.break_glass_minutes
+    care_days_after_death: int = SharingSettings.care_days_after_death
+    flag_months: int = SharingSettings.flag_months
     own_view_age: int = 13
     national_opt_out_age: int = 13
     proxy_review_age: int = 11

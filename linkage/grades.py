@@ -10,6 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+import numpy.typing as npt
+
+Bits = npt.NDArray[np.float64]
+
 
 class Grade(StrEnum):
     """Codes of FHIR's match-grade value set, the surest first."""
@@ -59,6 +64,13 @@ GRADES: tuple[GradeRule, ...] = (
 forbids is certainly not the person; one that meets no row is left out of the answer."""
 SETTLING = ("nhs_number", "identifier", "birth_date")
 """Columns of which one value in common settles."""
+
+
+def probabilities(bits: Bits) -> Bits:
+    """For candidates of these match weights the probability that each is the person, all of them
+    and nobody weighed together. Minus infinity for one that is forbidden."""
+    odds: Bits = np.exp2(np.minimum(bits, 60.0))
+    return odds / (1.0 + float(odds.sum()))
 
 
 def grade_of(

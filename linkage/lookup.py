@@ -31,7 +31,7 @@ from linkage.asked import NAMES, Asked, AskedReader
 from linkage.blocking import Key
 from linkage.columns import Column, Features
 from linkage.compare import parts_read
-from linkage.grades import SETTLING, Grade, grade_of
+from linkage.grades import SETTLING, Grade, grade_of, probabilities
 from linkage.guards import GUARDS
 from linkage.lookup_index import NOWHERE, ColumnGroup, Dictionary, Ints, RowNumbers, RuleIndex
 from linkage.model import Model
@@ -275,8 +275,7 @@ class Lookup:
         counts = np.bincount(place)
         bits = scored.bits[best]
         forbidden = scored.guard[best] > 0
-        odds = np.where(forbidden, 0.0, np.exp2(np.minimum(bits, 60.0)))
-        probability = odds / (1.0 + odds.sum())
+        probability = probabilities(np.where(forbidden, -np.inf, bits))
         others = bits[~forbidden]
         candidates = []
         for i, at in enumerate(best.tolist()):

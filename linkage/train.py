@@ -7,7 +7,8 @@ Method, in order:
    it, a large one does not. Then again with the bonds between fields that it shows, if asked for.
 3. What the random sample is too small to show is counted: how often two records agree by chance on
    a value follows from how often each value occurs.
-4. Levels of one measure keep their order: a closer value never counts for less.
+4. Levels of one measure keep their order: a closer value never counts for less, against relatives
+   as against strangers.
 5. Frequencies of shared values are counted, and frozen with a share for every value not listed.
 
 Deterministic: the same features, prior and seed give the same model to the byte, whatever the
@@ -17,9 +18,10 @@ number of threads.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 
 import msgspec
 import numpy as np
@@ -42,6 +44,10 @@ LISTED_VALUES = 20_000
 SMALL_NUMBER = 10
 """Values that fewer records bear are not listed: the model file is no list of people."""
 FLOOR = 1e-6
+ROUNDING = 1e-9
+"""Ratios that differ by no more than this share are equal."""
+NEGLIGIBLE = 1e-200
+"""As small beside 1 as a number need be told from 0."""
 SMALLEST_POPULATION = 500
 """Priors are never for fewer records than this: of three people, six are not relatives."""
 FOUND = 0.9
@@ -231,17 +237,19 @@ def _model(features: Features, prior: Model, found: Estimate, count_relatives: b
         relatives = float(np.clip(_per_record(found, "r", n) / FOUND, FEWEST_RELATIVES, relatives))
     records = max(n, SMALLEST_POPULATION)
     tables = {kind: table.copy() for kind, table in found.tables.items()}
+    fields = []
     for row, field in enumerate(prior.fields):
         _count_chance(tables, row, field, features, per_record / records)
-        _keep_order(tables, row, field)
+        kinds = in_order(field, {k: table[row, : len(field.levels)] for k, table in tables.items()})
         if field.name == _SOURCE:
-            tables["r"][row] = tables["u"][row]
+            kinds["r"] = kinds["u"]
             if len(features.column(_SOURCE).values) < 2:
                 # Everything is of one source: that two records are tells nothing about them.
-                tables["m"][row] = tables["u"][row]
+                kinds["m"] = kinds["u"]
+        fields.append(_field(field, kinds))
     return msgspec.structs.replace(
         prior,
-        fields=tuple(_field(field, row, tables) for row, field in enumerate(prior.fields)),
+        fields=tuple(fields),
         matches_per_record=per_record,
         relatives_per_record=relatives,
         records=records,
@@ -284,44 +292,73 @@ def _count_chance(
     tables["u"][row, 0] = counted
 
 
-def _keep_order(tables: dict[str, Bits], row: int, field: Field) -> None:
-    """Pools neighbouring levels of one measure until m/u falls from level to level, and until the
-    last of them says no less than `different` (isotonic regression by pooling violators)."""
+def in_order(field: Field, kinds: Mapping[str, Bits]) -> dict[str, Bits]:
+    """Probabilities of a field's levels, as `positive` gives them: m/u and m/r both fall from level
+    to level of one measure, and the last of a measure says no less than `different`.
+
+    Args:
+        kinds: kind → (levels,) probabilities, in order or not.
+    """
+    # What rises to the floor may leave its order by that: first the floor, then the order.
+    found = {kind: np.maximum(row, FLOOR) for kind, row in kinds.items()}
+    for run in _measured(field):
+        _order(*(found[kind][run] for kind in KINDS))
+    return {kind: positive(row) for kind, row in found.items()}
+
+
+def _measured(field: Field) -> Iterator[slice]:
+    """The runs of levels of one measure; the last run goes on to `different`."""
+    tests = [level.test for level in field.levels[:-1]]
     begin = 0
-    levels = field.levels
-    while begin < len(levels) - 1:
-        end = begin + 1
-        while end < len(levels) - 1 and levels[end].test == levels[begin].test:
-            end += 1
-        known = COMPARATORS.get(levels[begin].test)
+    for test, some in groupby(tests):
+        end = begin + len(list(some))
+        known = COMPARATORS.get(test)
         if known is None or known.measures:
-            stop = end + 1 if end == len(levels) - 1 else end
-            for against in "ur":
-                _pool(tables["m"][row, begin:stop], tables[against][row, begin:stop])
+            yield slice(begin, end + 1 if end == len(tests) else end)
         begin = end
 
 
-def _pool(m: Bits, u: Bits) -> None:
-    """In place: within runs that violate the order, m is shared out as u is."""
-    blocks: list[list[int]] = []
+def _order(m: Bits, r: Bits, u: Bits) -> None:
+    """Puts one run in order, in place.
+
+    Both ratios fall where m falls against the flattest shape that falls against r and u. Runs of
+    levels that violate this share their m out as that shape is (isotonic regression by pooling
+    violators). Where r and u are so much at odds that a level would be left without any m, levels
+    that violate either order are as one level: each kind is shared out evenly among them.
+    """
+    steps = np.minimum(r[1:] / r[:-1], u[1:] / u[:-1])
+    shape = np.maximum(np.concatenate(([1.0], np.cumprod(steps))), NEGLIGIBLE)
+    shared = m.copy()
+    for pool in _pools(m, shape):
+        shared[pool] = m[pool].sum() * shape[pool] / shape[pool].sum()
+    if shared.min() >= FLOOR:
+        m[:] = shared
+        return
+    for pool in _pools(m, r, u):
+        for kind in (m, r, u):
+            kind[pool] = kind[pool].mean()
+
+
+def _pools(m: Bits, *against: Bits) -> list[slice]:
+    """The runs of several levels that must be pooled for m to fall against each of the others."""
+    pools: list[slice] = []
     for index in range(len(m)):
-        blocks.append([index])
-        while len(blocks) > 1 and _ratio(m, u, blocks[-2]) < _ratio(m, u, blocks[-1]):
-            last = blocks.pop()
-            blocks[-1] += last
-    for block in blocks:
-        if len(block) > 1:
-            m[block] = m[block].sum() * u[block] / u[block].sum()
+        pools.append(slice(index, index + 1))
+        while len(pools) > 1 and any(_rises(m, one, *pools[-2:]) for one in against):
+            last = pools.pop()
+            pools[-1] = slice(pools[-1].start, last.stop)
+    return [pool for pool in pools if pool.stop - pool.start > 1]
 
 
-def _ratio(m: Bits, u: Bits, block: list[int]) -> float:
-    return float(m[block].sum() / max(float(u[block].sum()), 1e-300))
+def _rises(m: Bits, other: Bits, before: slice, after: slice) -> bool:
+    """Whether m/other is larger after than before, by more than rounding."""
+    product = m[before].sum() * other[after].sum()
+    return bool(product < m[after].sum() * other[before].sum() * (1.0 - ROUNDING))
 
 
-def _field(field: Field, row: int, tables: Mapping[str, Bits]) -> Field:
-    rows = {k: positive(table[row, : len(field.levels)]) for k, table in tables.items()}
+def _field(field: Field, kinds: Mapping[str, Bits]) -> Field:
     levels: tuple[Level, ...] = tuple(
-        msgspec.structs.replace(level, **{k: float(rows[k][i]) for k in KINDS})
+        msgspec.structs.replace(level, **{k: float(kinds[k][i]) for k in KINDS})
         for i, level in enumerate(field.levels)
     )
     return msgspec.structs.replace(field, levels=levels)

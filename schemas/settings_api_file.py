@@ -26,7 +26,7 @@ def read_api(table: Table) -> ApiSettings:
         max_body_bytes=table.whole("max_body_bytes", d.max_body_bytes, 1_024, 16 << 20),
     )
     table.done()
-    if api.base_url and not urlsplit(api.base_url).scheme.startswith("http"):
+    if api.base_url and urlsplit(api.base_url).scheme not in ("https", "http"):
         table.fault("base_url", "expected an address that begins with https:// or http://")
     if api.page_size > api.max_page_size:
         table.fault("page_size", "must not be above max_page_size")

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from audit.events import AuditEvent
 from consent.commands import Action
 from consent.facts import in_force
 from schemas.dates import Clock, PartialDate, check_partial_date
@@ -114,7 +115,7 @@ def _versions(store: SharingStore, agreement_id: str) -> list[Agreement]:
     return versions
 
 
-def _event(actor: Actor, wanted: Agreement, clock: Clock) -> Any:
+def _event(actor: Actor, wanted: Agreement, clock: Clock) -> AuditEvent:
     return event(
         actor, Action.AGREEMENT_WRITE, clock,
         agreement=wanted.agreement_id, version=wanted.version,

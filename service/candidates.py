@@ -12,10 +12,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 
 from linkage.asked import Value
-from linkage.grades import SETTLING, Grade, grade_of
+from linkage.grades import SETTLING, Grade, grade_of, probabilities
 from linkage.lookup import FLOOR_BITS, Answer, Candidate
 from schemas.columns import match_table
 from schemas.demographics import HumanName
@@ -167,11 +168,10 @@ def _weighed_anew(
 ) -> list[Candidate]:
     """The candidates' probabilities and grades among themselves (linkage/lookup.py)."""
     asked = index.lookup.read(row).columns
-    odds = [2.0 ** min(one.bits, 60.0) for one in candidates]
+    chances = probabilities(np.array([one.bits for one in candidates])).tolist()
     weighed = []
-    for at, one in enumerate(candidates):
+    for at, (one, probability) in enumerate(zip(candidates, chances, strict=True)):
         rivals = [other.bits for n, other in enumerate(candidates) if n != at]
-        probability = odds[at] / (1.0 + sum(odds))
         grade = grade_of(
             probability,
             one.bits - max(rivals, default=-math.inf),

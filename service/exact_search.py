@@ -29,10 +29,10 @@ from schemas.identifiers import PersonId
 from service.candidates import MOST, Gate, PersonMatch, Standing, minimum
 from service.matching import (
     COLUMNS,
-    SEARCHABLE,
     TOO_MANY,
     FoundBySearch,
     SearchResult,
+    check_searchable,
     question,
 )
 from service.ports import HeldRecord
@@ -81,11 +81,7 @@ def find_exactly(gate: Gate, index: WarmIndex, query: PersonQuery, most: int) ->
 
 def _conditions(index: WarmIndex, query: PersonQuery) -> list[_Condition]:
     """Raises: InvalidSearch: nothing to go by, or what nobody is searched by."""
-    strange = sorted(query.fields.keys() - SEARCHABLE)
-    if strange:
-        raise InvalidSearch(
-            "ADDITIONAL_PROPERTIES", f"a search does not go by {', '.join(strange)}; a match does"
-        )
+    check_searchable(query.fields)
     born = query.born != (None, None) or "birth_date" in query.fields
     if "family" not in query.fields or not born:
         raise InvalidSearch(

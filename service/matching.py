@@ -341,13 +341,18 @@ def _search(
     return FoundBySearch(tuple(one.person_id for one in found), result)
 
 
-def _check_search(fields: Mapping[str, Any], fuzzy: bool, exact: bool) -> None:
-    """Raises: InvalidSearch."""
+def check_searchable(fields: Collection[str]) -> None:
+    """Raises: InvalidSearch: a parameter that nobody is searched by."""
     strange = sorted(set(fields) - SEARCHABLE)
     if strange:
         raise InvalidSearch(
             "ADDITIONAL_PROPERTIES", f"a search does not go by {', '.join(strange)}; a match does"
         )
+
+
+def _check_search(fields: Mapping[str, Any], fuzzy: bool, exact: bool) -> None:
+    """Raises: InvalidSearch."""
+    check_searchable(fields)
     if not any(wanted <= fields.keys() for wanted in MINIMUM[fuzzy]):
         wanted = "; or ".join(", ".join(sorted(one)) for one in MINIMUM[fuzzy])
         raise InvalidSearch("INVALID_SEARCH_DATA", f"a search needs at least: {wanted}")

@@ -4,13 +4,14 @@ Rules:
 - Permit first, event with the change, answer last.
 - What is laid down counts from the next request on, and belongs to the records that make up the
   person now.
+- An identity of before a protected change is named, and described, to named staff only.
 - `check` tells what one member of staff would see of a person and why, class by class; it shows no
   item and no value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +23,7 @@ from schemas.dates import Clock, to_instant
 from schemas.errors import NotFound, NotPermitted
 from schemas.held import Competence, Proxy
 from schemas.identifiers import OdsCode, PersonId
-from schemas.sharing import AccessClass, Directive, SignedIn
+from schemas.sharing import AccessClass, Directive, Requester, SignedIn
 from service.access import Actor, event, permit, record
 from service.looking import present_person
 from service.sharing_desk import Desk
@@ -113,7 +114,7 @@ def _kind(one: Provision) -> str:
     return "competence" if one.competence is not None else "investigator"
 
 
-def _officer(actor: Actor, desk: Desk) -> Any:
+def _officer(actor: Actor, desk: Desk) -> Requester:
     """The account as a requester; whether it may is asked of the commands' grants."""
     member = desk.settings.organisations[0].code if desk.settings.organisations else OdsCode("NONE")
     return desk.opener.requester(
@@ -210,14 +211,22 @@ ALARMS: dict[str, str] = {
 # --- declarations -------------------------------------------------------------------------------
 
 
-def claims(desk: Desk, actor: Actor, *, all_of_them: bool) -> list[Claim]:
-    """Break-glass and claimed relationships that wait for a follow-up, or all. Raises:
-    NotPermitted."""
+def claims(desk: Desk, actor: Actor, *, all_of_them: bool) -> list[dict[str, Any]]:
+    """Break-glass and claimed relationships that wait for a follow-up, or all, as rows.
+
+    Raises: NotPermitted.
+    """
     permit(actor, Action.BREAK_GLASS_LIST, desk.store, desk.clock)
-    found = list(desk.store.claims(unreviewed=not all_of_them))
-    persons: Sequence[PersonId] = sorted({one.person for one in found})
+    found = desk.store.claims(unreviewed=not all_of_them)
+    hidden = _hidden_from(desk, actor)
+    persons = sorted({one.person for one in found} - hidden)
     record(actor, Action.BREAK_GLASS_LIST, desk.store, desk.clock, persons=persons)
-    return found
+    return [_claim_row(one, hidden) for one in found]
+
+
+def _hidden_from(desk: Desk, actor: Actor) -> frozenset[PersonId]:
+    """Identities that the actor must not know of."""
+    return frozenset() if actor.named else hidden_of(desk.store).persons
 
 
 def alarms(desk: Desk, actor: Actor, days: int) -> list[dict[str, Any]]:
@@ -231,7 +240,7 @@ def alarms(desk: Desk, actor: Actor, days: int) -> list[dict[str, Any]]:
     since = to_instant(datetime.fromisoformat(now) - timedelta(days=days))
     until = to_instant(datetime.fromisoformat(now) + timedelta(seconds=1))
     found = [(one, what) for one in desk.store.find_events(since, until) for what in _alarming(one)]
-    hidden = frozenset[PersonId]() if actor.named else hidden_of(desk.store).persons
+    hidden = _hidden_from(desk, actor)
     persons = sorted({person for one, _ in found for person in one.persons} - hidden)
     record(actor, Action.BREAK_GLASS_LIST, desk.store, desk.clock, persons=persons)
     return [
@@ -283,21 +292,23 @@ def review_claim(
     return done
 
 
-def claim_row(one: Claim) -> dict[str, Any]:
-    """A claim as JSON takes it. The words in which it was declared are the officer's to read."""
+def _claim_row(one: Claim, hidden: Collection[PersonId]) -> dict[str, Any]:
+    """A claim as JSON takes it. The words in which it was declared and followed up are the
+    officer's to read, save of a person who is hidden from them: words can name somebody."""
+    shown = one.person not in hidden
     return {
         "number": one.claim_id,
         "kind": one.kind.value,
-        "person_id": one.person,
+        "person_id": one.person if shown else None,
         "staff_id": one.staff_id,
         "organisation": one.organisation,
         "role": one.role,
         "purpose": one.purpose,
         "reason": one.reason,
-        "text": one.text,
+        "text": one.text if shown else None,
         "made_at": one.made_at,
         "expires_at": one.expires_at,
         "second_person": one.second_person,
         "reviewed_at": one.reviewed_at,
-        "finding": one.finding,
+        "finding": one.finding if shown else None,
     }

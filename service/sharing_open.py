@@ -17,7 +17,7 @@ from consent.decide import Decider
 from consent.facts import OWN_VIEW_ROLES
 from consent.roles import ROLES, role_of_directory
 from consent.shared import Locator, ReadDecision, TraceDecision
-from consent.terms import Terms
+from consent.terms import Terms, holds
 from schemas.dates import Clock, Instant
 from schemas.held import FeedState as SourceState
 from schemas.held import HeldDemographics, HeldItem, PersonFacts, SourceView
@@ -378,10 +378,7 @@ class _Own:
 
 def at_work(entry: StaffEntry, at: Instant) -> bool:
     """Whether a member of staff has begun and has not left, by that day."""
-    today = at[:10]
-    return (entry.start is None or entry.start <= today) and (
-        entry.end is None or today[: len(entry.end)] <= entry.end
-    )
+    return holds(entry.start or "", entry.end, at)
 
 
 def _shown(view: PersonView, identities: Identities) -> PersonView | None:

@@ -151,21 +151,14 @@ class SharingStore(Store, Protocol):
         agreement or a claim, `loads` with everything that comes in, `published_run` with every
         night."""
 
-    def person_views(
-        self,
-        persons: Collection[PersonId],
-        headings: Collection[Heading] | None,
-        now: Instant,
-    ) -> Mapping[PersonId, PersonView]:
-        """What is held of each of the persons that is present; None asks for all headings."""
-
     def views_now(
         self,
         persons: Collection[PersonId],
         headings: Collection[Heading] | None,
         now: Instant,
     ) -> tuple[Mapping[str, int], Mapping[PersonId, PersonView]]:
-        """As `person_views`, with the counters as they stand on the same snapshot."""
+        """What is held of each of the persons that is present, with the counters as they stand on
+        the same snapshot; None asks for all headings."""
 
     def open_items(self, items: Sequence[SealedItem]) -> list[CareItem]:
         """The items unsealed, in order."""

@@ -15,7 +15,6 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import msgspec
@@ -48,8 +47,7 @@ def write_directive(
     known = desk.present(requester, "directive-write", person, frozenset(), at)
     _check_may_direct(desk, known, "directive-write", wish, at, lifts=wish.effect is Effect.PERMIT)
     laid_down = Provision(
-        made_by=f"staff {requester.staff_id}", made_at=at, reason=reason,
-        directive=replace(wish, directive_id="new", made_by=wish.made_by),
+        made_by=f"staff {requester.staff_id}", made_at=at, reason=reason, directive=wish,
     )  # fmt: skip
     event = desk.event(
         known.requester, "directive-write", EventOutcome.PERMITTED,

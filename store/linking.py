@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, and_, func, or_, select
 
 from schemas.columns import MATCH_SCHEMA, match_table
 from schemas.dates import Instant
@@ -110,7 +110,7 @@ def _by_record(table: pa.Table) -> pa.Table:
     return table.take(pa.array(np.argsort(ids, kind="stable")))
 
 
-def is_published(run_id: int) -> ColumnElement[bool]:
+def is_published(run_id: int | BindParameter[int]) -> ColumnElement[bool]:
     """Whether a membership holds as of the run."""
     ended = membership.c.to_run
     return and_(membership.c.from_run <= run_id, or_(ended.is_(None), ended > run_id))

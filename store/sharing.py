@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, select
 
 from schemas.dates import Instant
 from schemas.identifiers import PersonId, SourceId
@@ -42,10 +42,6 @@ _ITEM = msgspec.json.Decoder(CareItem)
 _STAFF = msgspec.json.Decoder(StaffEntry)
 
 
-_PUBLISHED_NOW = and_(
-    membership.c.from_run <= bindparam("published"),
-    or_(membership.c.to_run.is_(None), membership.c.to_run > bindparam("published")),
-)
 _COUNTERS = Prepared(select(store_meta.c.name, store_meta.c.value))
 _RECORDS = Prepared(
     select(
@@ -57,7 +53,7 @@ _RECORDS = Prepared(
     .join(feed, feed.c.feed_id == record_version.c.feed_id)
     .where(
         membership.c.person_id.in_(bindparam("persons", expanding=True)),
-        _PUBLISHED_NOW,
+        is_published(bindparam("published")),
         record.c.withdrawn_at.is_(None),
     )
     .order_by(record.c.record_id)
@@ -93,16 +89,6 @@ def counters(database: Database) -> dict[str, int]:
 
 def _counters(conn: Connection) -> dict[str, int]:
     return {name: value for name, value in _COUNTERS.rows(conn, {}) if name in COUNTERS}
-
-
-def person_views(
-    database: Database,
-    persons: Collection[PersonId],
-    headings: Collection[Heading] | None,
-    now: Instant,
-) -> Mapping[PersonId, PersonView]:
-    """See service.sharing_ports.SharingStore.person_views."""
-    return views_now(database, persons, headings, now)[1] if persons else {}
 
 
 def views_now(

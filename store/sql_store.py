@@ -338,15 +338,6 @@ class SqlStore:
         """The store's counters by name."""
         return sharing.counters(self.database)
 
-    def person_views(
-        self,
-        persons: Collection[PersonId],
-        headings: Collection[Heading] | None,
-        now: Instant,
-    ) -> Mapping[PersonId, PersonView]:
-        """What is held of each of the persons that is present."""
-        return sharing.person_views(self.database, persons, headings, now)
-
     def views_now(
         self,
         persons: Collection[PersonId],

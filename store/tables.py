@@ -77,9 +77,7 @@ def _only(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
-def _head(
-    name: str, id_name: str, key_name: str, *extras: Column[str] | Column[bytes] | Column[int]
-) -> Table:
+def _head(name: str, id_name: str, key_name: str, *extras: Column[Any]) -> Table:
     return Table(
         name,
         metadata,
@@ -163,13 +161,9 @@ access_class = Table(
 )
 
 care_item = _head(
-    "care_item",
-    "care_item_id",
-    "item_key",
-    _text("heading"),
-    _digest("subject_key", nullable=True),
-    _whole("class_id", nullable=True),
-)
+    "care_item", "care_item_id", "item_key", _text("heading"),
+    _digest("subject_key", nullable=True), _whole("class_id", nullable=True),
+)  # fmt: skip
 Index(None, care_item.c.subject_key)
 care_item_version = _version("care_item_version", "care_item_id")
 

@@ -8,6 +8,8 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 
@@ -105,3 +107,32 @@ def test_the_death_of_the_process_ends_every_feed_that_was_asked_of_it(tmp_path:
         for left in batches:
             with pytest.raises(StoreError, match="run again"):
                 list(left)
+
+
+def test_what_a_reader_fails_of_is_told_without_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_arguments: Any) -> Any:
+        raise ValueError("Zqxfamily")
+
+    monkeypatch.setitem(READERS, "delimited", failing)
+    (told,) = ahead._messages(feed(tmp_path / "a.csv", ROWS), SOURCE, LIMITS)
+    assert told == ("refused", ("unforeseen", "the reader failed (ValueError)"))
+
+
+def test_until_the_process_is_ready_small_feeds_are_read_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = feed(tmp_path / "a.csv", ROWS)
+    with ReadAhead() as elsewhere:
+        list(elsewhere.read(one, SOURCE, LIMITS))
+        elsewhere._ready = Event()
+        assert elsewhere._process is not None
+        elsewhere._process.kill()
+        elsewhere._process.join()
+        monkeypatch.setattr(ahead, "WORTH_WAITING", one.size + 1)
+        found = list(elsewhere.read(one, SOURCE, LIMITS))
+        assert found == list(READERS["delimited"](one, SOURCE, LIMITS))
+        monkeypatch.setattr(ahead, "WORTH_WAITING", one.size)
+        with pytest.raises(StoreError, match="run again"):
+            list(elsewhere.read(one, SOURCE, LIMITS))

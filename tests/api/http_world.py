@@ -326,7 +326,7 @@ class Builder:
     def learn_keys(self, sharing: Sharing) -> None:
         """What each item is called on the wire."""
         held = {one.person: one for one in self.people.values()}
-        views = sharing.store.person_views(sorted(held), None, AT)
+        views = sharing.store.views_now(sorted(held), None, AT)[1]
         for person, view in views.items():
             opened = sharing.store.open_items(view.items)
             held[person].keys = {

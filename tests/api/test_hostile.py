@@ -20,8 +20,7 @@ from schemas.settings_api import ClientSettings
 from schemas.sharing import DirectiveKind, Targets
 from tests.api.in_process import Api, Who, asked, code_of, matches
 from tests.api.signing import PROVIDER, claims
-from tests.service.sharing_world import MUM, STAFF, TOM, TRUST, world
-from tests.service.test_sharing_stories import last_event, lay_down, wish
+from tests.service.sharing_world import MUM, STAFF, TOM, TRUST, last_event, lay_down, wish, world
 
 DOCTOR, NURSE, GP = (Who(*next(s for s in STAFF if s[0] == one)) for one in ("ST1", "ST2", "ST6"))
 PATIENT = {"resourceType": "Patient", "birthDate": "1980-05-04"}

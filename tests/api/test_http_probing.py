@@ -21,25 +21,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.render_consent import REASON, consent
-from audit.events import EventOutcome
-from schemas.dates import PartialDate
 from schemas.identifiers import SourceId
 from schemas.items import Heading
-from schemas.sharing import Directive, DirectiveKind, Effect, Targets
-from service.sharing import NHS_NUMBER, SOURCE_SYSTEM, Sharing
-from service.sharing_ports import Provision
+from service.sharing import NHS_NUMBER, SOURCE_SYSTEM
 from tests.api.in_process import Api, Who, asked, code_of, matches
 from tests.consent.cases import wishes
+from tests.service.hidden import HIDDEN, Case, nothing
 from tests.service.sharing_world import (
     AMY,
     ANN,
     EVE,
     MUM,
     NHS,
-    NOW,
     STAFF,
     TOM,
-    asks,
     care,
     world,
 )
@@ -62,37 +57,8 @@ def who(staff_id: str, purpose: str = "direct-care", **more: Any) -> Who:
 # --- what is hidden ----------------------------------------------------------------------------
 
 
-def lay_down(sharing: Sharing, person: Any, **wish: Any) -> None:
-    directive = Directive(
-        directive_id="new", effect=Effect.DENY, start=PartialDate("2026-01-01"), made_by="person",
-        **wish,
-    )  # fmt: skip
-    provision = Provision(made_by="test", made_at=NOW, reason="a story", directive=directive)
-    ids = [held.record_id for held in sharing.store.person_records(person)]
-    event = sharing.event(asks(sharing, "ST8", "audit"), "test", EventOutcome.PERMITTED)
-    sharing.store.write_provision(provision, ids, event)
-
-
-def seal(sharing: Sharing) -> None:
-    """Seals Tom's asthma, invisibly."""
-    doctor = asks(sharing, "ST1")
-    (item,) = sharing.items(doctor, TOM, frozenset({Heading.CONDITION})).record.items
-    lay_down(sharing, TOM, kind=DirectiveKind.SEAL, item_key=item.item_key, invisible=True)
-
-
-def bar(sharing: Sharing) -> None:
-    """Bars the nurse from Una's record."""
-    lay_down(sharing, MUM, kind=DirectiveKind.BAR_STAFF, targets=Targets(staff=frozenset({"ST2"})))
-
-
-def nothing(_: Sharing) -> None:
-    """What law bars, and does not travel, needs no wish to be hidden."""
-
-
-CASES: dict[str, tuple[Callable[[Sharing], None], tuple[str, ...], str]] = {
-    "a sealed item": (seal, ("c1",), "ST1"),
-    "barred staff": (bar, ("mum", "h5", "a3"), "ST2"),
-    "another's sexual health clinic": (nothing, ("x1", "k1"), "ST1"),
+CASES: dict[str, Case] = {
+    **HIDDEN,
     "an adoption item": (nothing, ("c2",), "ST1"),
     "a restricted person's letter": (nothing, ("d1",), "ST1"),
 }

@@ -12,12 +12,14 @@ from schemas.identifiers import OdsCode, SourceId
 from schemas.items import Heading
 from schemas.sharing import Category, DirectiveKind, Targets
 from tests.api.in_process import Api, asked, code_of, matches
-from tests.api.test_http_probing import lay_down, who
+from tests.api.test_http_probing import who
 from tests.service.sharing_world import (
     ANN,
     MUM,
     TOM,
     care,
+    lay_down,
+    wish,
     world,
 )
 from tests.store_samples import load, one
@@ -44,7 +46,7 @@ def test_what_may_be_told_is_told_with_whom_to_ring(fresh: Api) -> None:
 def test_a_seal_that_may_be_told_is_told(fresh: Api, staff_id: str) -> None:
     form = {"patient": TOM}
     (asthma,) = matches(fresh.ask(who(staff_id), "Condition", params=form))
-    lay_down(fresh.sharing, TOM, kind=DirectiveKind.SEAL, item_key=asthma["id"])
+    lay_down(fresh.sharing, TOM, directive=wish(DirectiveKind.SEAL, item_key=asthma["id"]))
     after = fresh.ask(who(staff_id), "Condition", params=form)
     assert after.json()["total"] == 0
     assert "Asthma" not in after.text
@@ -59,7 +61,7 @@ def test_a_refusal_of_one_item_names_its_custodian_unless_that_is_a_place(fresh:
             fresh.ask(who("ST1"), "AllergyIntolerance", params={"patient": person})
         )
         everything = Targets(categories=frozenset({Category.ALLERGY}))
-        lay_down(fresh.sharing, person, kind=DirectiveKind.SEAL, targets=everything)
+        lay_down(fresh.sharing, person, directive=wish(DirectiveKind.SEAL, targets=everything))
         read = fresh.ask(who("ST1"), f"AllergyIntolerance/{allergy['id']}")
         assert read.status_code == 403
         assert "ring the records desk" in read.text
@@ -68,10 +70,8 @@ def test_a_refusal_of_one_item_names_its_custodian_unless_that_is_a_place(fresh:
 
 def test_demographics_that_a_wish_withholds_are_said_to_be_withheld(fresh: Api) -> None:
     assert fresh.ask(who("ST3"), f"Patient/{TOM}").status_code == 200
-    lay_down(
-        fresh.sharing, TOM, kind=DirectiveKind.PARTY,
-        targets=Targets(organisations=frozenset({OdsCode("CO001")})),
-    )  # fmt: skip
+    council = Targets(organisations=frozenset({OdsCode("CO001")}))
+    lay_down(fresh.sharing, TOM, directive=wish(DirectiveKind.PARTY, targets=council))
     refused = fresh.ask(who("ST3"), f"Patient/{TOM}")
     assert refused.status_code == 403
     assert "Ring records desk, Story." in refused.text

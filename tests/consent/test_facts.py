@@ -142,7 +142,7 @@ def test_a_dissent_entered_in_error_is_none() -> None:
         heading=Heading.SHARING_PREFERENCE, item_id="1", subject=None, codes=(Coding("93C1."),),
         status="entered-in-error",
     )  # fmt: skip
-    assert directives.from_item("k", item) == ()
+    assert directives.standing([("k", item)]) == ()
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_consent_of_a_feed(
             "policyRule": {"coding": [{"code": rule}]}, "provision": provision,
         },
     )  # fmt: skip
-    assert [one.kind.value for one in directives.from_item("k", item)] == wanted
+    assert [one.kind.value for one in directives.standing([("k", item)])] == wanted
 
 
 @table("proxies")

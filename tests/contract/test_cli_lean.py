@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.contract.test_cli_link_file import FORMS, PEOPLE, table
+from tests.contract.link_file import FORMS, PEOPLE, table
 
 PROGRAM = """
 import sys

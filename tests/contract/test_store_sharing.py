@@ -81,7 +81,7 @@ def filled(store: SqlStore) -> None:
 
 
 def view(store: SqlStore, person: PersonId, *headings: Heading) -> Any:
-    return store.person_views([person], headings or None, NOW)[person]
+    return store.views_now([person], headings or None, NOW)[1][person]
 
 
 def test_items_that_are_alike_have_one_class(store: SqlStore) -> None:
@@ -128,13 +128,13 @@ def test_a_view_holds_all_of_a_person_and_of_no_other(store: SqlStore) -> None:
 def test_a_view_is_of_the_headings_asked_for(store: SqlStore) -> None:
     filled(store)
     assert [i.heading for i in view(store, ANN, Heading.CONDITION).items] == [Heading.CONDITION]
-    assert store.person_views([ANN], [], NOW)[ANN].items == []
+    assert store.views_now([ANN], [], NOW)[1][ANN].items == []
 
 
 def test_nobody_has_no_view(store: SqlStore) -> None:
     filled(store)
-    assert store.person_views([PersonId("pnobody")], None, NOW) == {}
-    assert store.person_views([], None, NOW) == {}
+    assert store.views_now([PersonId("pnobody")], None, NOW)[1] == {}
+    assert store.views_now([], None, NOW)[1] == {}
 
 
 def test_items_of_a_withdrawn_record_are_not_seen(store: SqlStore) -> None:
@@ -353,7 +353,7 @@ def test_a_claim_counts_until_it_expires(store: SqlStore) -> None:
     kept = store.write_claim(claimed(), said())
     assert view(store, ANN).claims == [kept]
     assert view(store, BEN).claims == []
-    assert store.person_views([ANN], [], LATER)[ANN].claims == []
+    assert store.views_now([ANN], [], LATER)[1][ANN].claims == []
 
 
 def test_a_claim_is_followed_up(store: SqlStore) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional import road
+from tests.functional.reviewing import queue_workspace
 from tests.postgres import fresh_database, running_server
 
 KEPT = {
@@ -62,3 +63,15 @@ def on_postgres(root: Path, url: str) -> None:
     text = settings.read_text("utf-8")
     settings.write_text(text.replace("sqlite:///partnership.db", url), "utf-8")
     shutil.rmtree(root / "partnership.db", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def queue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small partnership with something to review."""
+    return queue_workspace(tmp_path_factory.mktemp("review") / "p")
+
+
+@pytest.fixture
+def root(queue: Path, tmp_path: Path) -> Path:
+    """A copy of it, for one test."""
+    return road.copy_of(queue, tmp_path / "p")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import wiring
@@ -42,6 +43,10 @@ OWN = replace(
     FAMILY, local_id="OWN", given="Sebastian", birth_date="1983-12-05", gender="male",
     phone="0117 496 0889", email="s@example.org",
 )  # fmt: skip
+WHY = ("--reason", "Quokka said so")
+EMERYS = ("pas/A", "gp/B")
+TWINS = ("pas/T1", "gp/T2")
+RESTRICTED = ("pas/H", "gp/H2")
 REVIEW = """
 [review]
 named_staff = ["bob"]
@@ -125,3 +130,25 @@ def task_of(name: str, root: Path, one: str, two: str) -> str | None:
     wanted = task_id(held[0].record_id, held[1].record_id)
     listed = done_by(name, root, "review", "list", "--limit", 100, "--json").document["tasks"]
     return next((str(t["task"]) for t in listed if t["task"] == wanted), None)
+
+
+def person_of(root: Path, record: str) -> str:
+    source, local_id = record.split("/")
+    return road.persons(root)[source, local_id]
+
+
+def together(root: Path, one: str, two: str) -> bool:
+    return person_of(root, one) == person_of(root, two)
+
+
+def task(name: str, root: Path, *pair: str) -> str:
+    found = task_of(name, root, *pair)
+    assert found, f"no task of {name} about {pair}"
+    return found
+
+
+def decide(name: str, root: Path, pair: tuple[str, str], verdict: str) -> dict[str, Any]:
+    named = task(name, root, *pair)
+    ended = done_by(name, root, "review", "decide", named, verdict, *WHY, "--json")
+    assert isinstance(ended.document, dict)
+    return ended.document

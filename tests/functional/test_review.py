@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,58 +13,26 @@ import pytest
 
 import wiring
 from schemas.dates import Instant, to_instant
-from schemas.errors import StoreError
 from schemas.identifiers import LocalId, SourceId
 from tests.functional import road
 from tests.functional.reviewing import (
     EMERY,
-    HIDDEN,
+    EMERYS,
     PEOPLE,
+    RESTRICTED,
+    TWINS,
+    WHY,
     as_account,
     by,
+    decide,
     done_by,
+    person_of,
     put_later,
-    queue_workspace,
+    task,
     task_of,
+    together,
 )
 from tests.functional.small import FEEDS
-
-WHY = ("--reason", "Quokka said so")
-EMERYS = ("pas/A", "gp/B")
-TWINS = ("pas/T1", "gp/T2")
-
-
-@pytest.fixture(scope="module")
-def linked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return queue_workspace(tmp_path_factory.mktemp("review") / "p")
-
-
-@pytest.fixture
-def root(linked: Path, tmp_path: Path) -> Path:
-    return road.copy_of(linked, tmp_path / "p")
-
-
-def person_of(root: Path, record: str) -> str:
-    source, local_id = record.split("/")
-    return road.persons(root)[source, local_id]
-
-
-def together(root: Path, one: str, two: str) -> bool:
-    return person_of(root, one) == person_of(root, two)
-
-
-def task(name: str, root: Path, *pair: str) -> str:
-    found = task_of(name, root, *pair)
-    assert found, f"no task of {name} about {pair}"
-    return found
-
-
-def decide(name: str, root: Path, pair: tuple[str, str], verdict: str) -> dict[str, Any]:
-    named = task(name, root, *pair)
-    ended = done_by(name, root, "review", "decide", named, verdict, *WHY, "--json")
-    assert isinstance(ended.document, dict)
-    return ended.document
-
 
 # --- looking -----------------------------------------------------------------------------------
 
@@ -314,228 +281,6 @@ def test_one_person_is_not_merged_with_itself(root: Path) -> None:
     assert by("cat", root, "person", "merge", person, "nobody", *WHY).code == 5
 
 
-def test_a_wrong_person_steps_apart_at_once_and_who_saw_it_is_told(root: Path) -> None:
-    person = person_of(root, "pas/L0")
-    done_by("bob", root, "person", "show", person)
-    done_by("bob", root, "person", "show", person)
-    done_by("ann", root, "person", "show", person_of(root, "pas/L1"))
-    done_by("ann", root, "person", "export", "--out", root / "all.csv")
-    found = done_by("cat", root, "person", "wrong", person, "--source", "gp", *WHY, "--json")
-    assert not together(root, "pas/L0", "gp/gL0")
-    assert [(v["actor"], v["action"], v["times"]) for v in found.document["viewers"]] == [
-        ("bob", "person-show", 2)
-    ]
-    assert [(v["actor"], v["action"]) for v in found.document["exports"]] == [
-        ("ann", "person-export")
-    ]
-    assert "the records are apart, in run 2" in found.document["published"]
-
-
-def test_a_wrong_person_is_reviewed_and_stays_apart(root: Path) -> None:
-    done_by("cat", root, "person", "wrong", person_of(root, "pas/L0"), "--source", "gp", *WHY)
-    listed = done_by("bob", root, "review", "list", "--kind", "wrong person", "--json").document
-    assert [t["task"] for t in listed["tasks"]] == [task("bob", root, "pas/L0", "gp/gL0")]
-    assert decide("bob", root, ("pas/L0", "gp/gL0"), "different")["standing"] == "live"
-    assert task_of("bob", root, "pas/L0", "gp/gL0") is None
-    road.done(root, "link")
-    assert not together(root, "pas/L0", "gp/gL0")
-
-
-def test_a_wrong_person_that_was_right_is_joined_again(root: Path) -> None:
-    done_by("cat", root, "person", "wrong", person_of(root, "pas/L0"), "--source", "gp", *WHY)
-    decide("bob", root, ("pas/L0", "gp/gL0"), "same")
-    road.done(root, "link")
-    assert together(root, "pas/L0", "gp/gL0")
-
-
-def test_a_wrong_person_ends_what_was_decided_otherwise(root: Path) -> None:
-    number = decide("cat", root, EMERYS, "same")["decision"]
-    road.done(root, "link")
-    person = person_of(root, "gp/B")
-    found = done_by("bob", root, "person", "wrong", person, "--source", "gp", *WHY, "--json")
-    assert found.document["ended"] == 1
-    assert not together(root, *EMERYS)
-    rows = done_by("bob", root, "review", "decisions", "--json").document
-    assert {r["decision"]: r["standing"] for r in rows}[number] == "revoked"
-
-
-def test_a_wrong_person_is_written_while_another_run_is_at_work(root: Path) -> None:
-    person = person_of(root, "pas/L0")
-    with (root / ".lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        told = done_by("cat", root, "person", "wrong", person, "--source", "gp", *WHY)
-    assert "the next link publishes it" in told.out
-    road.done(root, "link")
-    assert not together(root, "pas/L0", "gp/gL0")
-
-
-def test_a_wrong_person_steps_apart_even_from_a_run_that_is_held(root: Path) -> None:
-    path = root / "partnership.toml"
-    path.write_text(path.read_text().replace("[link]\n", "[link]\nmax_changed_fraction = 0.01\n"))
-    twin = replace(PEOPLE[1], local_id="gL1", given="Zoltan", family="Kovacs", nhs_number="")
-    put_later(root, "gp", "b.ndjson", FEEDS["gp"]([twin]))
-    road.done(root, "ingest")
-    assert road.call(root, "link").code == 10
-    person = person_of(root, "pas/L0")
-    told = done_by("cat", root, "person", "wrong", person, "--source", "gp", *WHY)
-    assert "held until somebody approves it" in told.out
-    assert not together(root, "pas/L0", "gp/gL0")
-    assert together(root, "pas/L1", "gp/gL1"), "the rest still waits"
-
-
-def test_a_wrong_person_whose_link_is_held_leaves_an_event_of_its_own(root: Path) -> None:
-    path = root / "partnership.toml"
-    path.write_text(path.read_text().replace("[link]\n", "[link]\nmax_changed_fraction = 0.01\n"))
-    one, two = PEOPLE[1], PEOPLE[2]
-    swapped = [replace(two, local_id="gL1"), replace(one, local_id="gL2")]
-    put_later(root, "gp", "b.ndjson", FEEDS["gp"](swapped))
-    road.done(root, "ingest")
-    person = person_of(root, "pas/L0")
-    done_by("cat", root, "person", "wrong", person, "--source", "gp", *WHY)
-    written, held = road.events(root)[-2:]
-    assert {written["action"], held["action"]} == {"person-wrong"}
-    assert (written["outcome"], held["outcome"]) == ("permitted", "failed")
-    assert written["persons"] == held["persons"] == [person]
-    assert held["details"]["error"] == "NeedsDecision"
-
-
-@pytest.mark.parametrize(
-    ("error", "code"), [(StoreError("no room on the disk"), 9), (KeyboardInterrupt(), 130)]
-)
-def test_a_wrong_person_whose_link_fails_says_what_was_written_and_what_to_run(
-    root: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
-) -> None:
-    person = person_of(root, "pas/L0")
-    done_by("bob", root, "person", "show", person)
-
-    def failing(*_arguments: object, **_options: object) -> None:
-        raise error
-
-    monkeypatch.setattr("service.linking.link_records", failing)
-    ended = by("cat", root, "person", "wrong", person, "--source", "gp", *WHY)
-    assert ended.code == code
-    assert "1 decisions written" in ended.out
-    assert "NOT PUBLISHED" in ended.out
-    assert "run `commonthread link`" in ended.out
-    assert "bob" in ended.out, "who saw it is told all the same"
-    assert together(root, "pas/L0", "gp/gL0")
-    monkeypatch.undo()
-    road.done(root, "link")
-    assert not together(root, "pas/L0", "gp/gL0")
-
-
-@pytest.mark.parametrize(
-    ("record", "source", "code"), [("pas/L0", "acute", 5), ("pas/A", "pas", 4), (None, "gp", 5)]
-)
-def test_a_wrong_person_that_is_none(
-    root: Path, record: str | None, source: str, code: int
-) -> None:
-    person = person_of(root, record) if record else "nobody"
-    assert by("cat", root, "person", "wrong", person, "--source", source, *WHY).code == code
-
-
-# --- whose tasks -------------------------------------------------------------------------------
-
-RESTRICTED, FAMILY = ("pas/H", "gp/H2"), ("pas/F", "gp/F2")
-
-
-@pytest.mark.parametrize(
-    ("pair", "may", "may_not"),
-    [
-        pytest.param(RESTRICTED, ["bob"], ["ann", "cat"], id="restricted: named staff"),
-        pytest.param(FAMILY, ["bob"], ["ann", "cat"], id="a colleague's family: named staff"),
-        pytest.param(EMERYS, ["ann", "bob", "cat"], [], id="anybody else: everybody"),
-    ],
-)
-def test_who_sees_a_task(
-    root: Path, pair: tuple[str, str], may: list[str], may_not: list[str]
-) -> None:
-    named = task("bob", root, *pair)
-    for name in may:
-        assert task_of(name, root, *pair)
-        assert by(name, root, "review", "show", named).code == 0
-    for name in may_not:
-        assert task_of(name, root, *pair) is None
-        assert done_by(name, root, "review", "list", "--json").document["for_others"]
-        for words in (("show", named), ("decide", named, "same", *WHY)):
-            ended = by(name, root, "review", *words)
-            assert (ended.code, ended.out) == (6, "")
-            assert road.events(root)[-1]["outcome"] == "refused"
-
-
-def test_named_staff_never_review_their_own_family(root: Path) -> None:
-    path = root / "partnership.toml"
-    path.write_text(path.read_text().replace('["bob"]', '["ann", "bob"]'))
-    assert task_of("ann", root, *RESTRICTED)
-    assert task_of("ann", root, *FAMILY) is None
-    assert task_of("bob", root, *FAMILY)
-
-
-def test_where_a_restricted_person_lives_is_not_shown(root: Path) -> None:
-    shown = done_by("bob", root, "review", "show", task("bob", root, *RESTRICTED))
-    assert HIDDEN.family in shown.out
-    assert "withheld" in shown.out
-    for told in (HIDDEN.street, HIDDEN.postcode, HIDDEN.phone, HIDDEN.email, "gp /", "pas /"):
-        assert told not in shown.out
-
-
-def reasons(name: str, root: Path, *options: object) -> set[str]:
-    rows = done_by(name, root, "review", "decisions", *options, "--json").document
-    return {row["reason"] for row in rows}
-
-
-@pytest.mark.parametrize(
-    ("pair", "reads", "does_not"),
-    [
-        pytest.param(RESTRICTED, ["bob"], ["ann", "cat", "igor"], id="restricted: named staff"),
-        pytest.param(FAMILY, ["bob"], ["ann", "cat", "igor"], id="a colleague's family"),
-        pytest.param(EMERYS, ["ann", "bob", "cat", "igor"], [], id="anybody else: everybody"),
-    ],
-)
-def test_who_reads_a_reason(
-    root: Path, pair: tuple[str, str], reads: list[str], does_not: list[str]
-) -> None:
-    purpose = {"igor": ("--purpose", "audit")}
-    number = decide("bob", root, pair, "different")["decision"]
-    done_by("bob", root, "review", "revoke", number, "--reason", "Okapi after all")
-    for name in [*reads, *does_not]:
-        words = ("review", "decisions", *purpose.get(name, ()))
-        for ended in (done_by(name, root, *words), done_by(name, root, *words, "--json")):
-            for typed in (WHY[1], "Okapi"):
-                assert (typed in ended.out) == (name in reads)
-            assert ("withheld: for named staff" in ended.out) == (name in does_not)
-        assert set(road.events(root)[-1]["persons"]) == {person_of(root, r) for r in pair}
-
-
-def test_named_staff_read_no_reason_about_their_own_family(root: Path) -> None:
-    path = root / "partnership.toml"
-    path.write_text(path.read_text().replace('["bob"]', '["ann", "bob"]'))
-    decide("bob", root, FAMILY, "different")
-    assert reasons("ann", root) == {"withheld: for named staff"}
-    assert reasons("bob", root) == {WHY[1]}
-
-
-def test_a_reason_about_a_record_that_is_held_no_longer_is_for_named_staff(root: Path) -> None:
-    decide("bob", root, EMERYS, "different")
-    assert reasons("cat", root) == {WHY[1]}
-    done_by("igor", root, "person", "erase", "gp/B", *WHY, "--purpose", "data-quality")
-    assert reasons("cat", root, "pas/A") == {"withheld: for named staff"}
-    assert reasons("bob", root, "pas/A") == {WHY[1]}
-
-
-def test_what_was_decided_before_keeps_its_reason_about_a_restricted_person(root: Path) -> None:
-    """A task that everybody may see, of a record that was judged beside a restricted one."""
-    ids = [person_of(root, record) for record in ("gp/B", "pas/H")]
-    done_by("bob", root, "person", "merge", *ids, "--reason", "Okapi")
-    done_by("bob", root, "review", "revoke", 1, "--reason", "Okapi not")
-    named = task("cat", root, *EMERYS)
-    shown = done_by("cat", root, "review", "show", named, "--json").document
-    assert [d["reason"] for d in shown["decisions"]] == ["withheld: for named staff"]
-    assert person_of(root, "pas/H") in road.events(root)[-1]["persons"]
-    shown = done_by("bob", root, "review", "show", named, "--json").document
-    assert [d["reason"] for d in shown["decisions"]] == ["Okapi"]
-
-
 # --- whom an event names -----------------------------------------------------------------------
 
 
@@ -647,8 +392,7 @@ def test_nothing_is_drawn_twice(root: Path) -> None:
 
 
 def test_deciding_shows_the_next(root: Path) -> None:
-    ended = done_by(
-        "bob", root, "review", "decide", task("bob", root, *RESTRICTED), "undecided", *WHY, "--next"
-    )
+    named = task("bob", root, *RESTRICTED)
+    ended = done_by("bob", root, "review", "decide", named, "undecided", *WHY, "--next")
     assert "task t" in ended.out
     assert EMERY.family in ended.out or "Marchbanks" in ended.out

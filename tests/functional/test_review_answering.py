@@ -21,35 +21,20 @@ from tests.functional import road
 from tests.functional.reviewing import (
     EMERY,
     LIND,
+    TWINS,
+    WHY,
     as_account,
     by,
     done_by,
+    person_of,
     put_later,
-    queue_workspace,
     task_of,
 )
 from tests.functional.small import FEEDS
 from wiring import account
 
-WHY = ("--reason", "Quokka said so")
-TWINS = ("pas/T1", "gp/T2")
 CHAINED = "with what was decided before it joins records that a guard rail keeps apart"
 NAMELESS = replace(LIND, local_id="T3", given="")
-
-
-@pytest.fixture(scope="module")
-def linked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return queue_workspace(tmp_path_factory.mktemp("answering") / "p")
-
-
-@pytest.fixture
-def root(linked: Path, tmp_path: Path) -> Path:
-    return road.copy_of(linked, tmp_path / "p")
-
-
-def person_of(root: Path, record: str) -> str:
-    source, local_id = record.split("/")
-    return road.persons(root)[source, local_id]
 
 
 def answering(

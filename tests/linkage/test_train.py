@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from linkage.columns import Features
 from linkage.comparators import COMPARATORS
 from linkage.engine import Scorer
 from linkage.features import build_features
 from linkage.model import Field, Level, Model, Rule, uk_person
-from linkage.train import SMALL_NUMBER, Labels, Trained, train
+from linkage.train import FLOOR, SMALL_NUMBER, Labels, Trained, in_order, positive, train
 from tests.linkage.people import models, people_table, shipped_model, tables
 
 LETTERS = np.array(list("abcdefghijklmnoprstuvwy"))
@@ -161,6 +162,103 @@ def test_a_closer_value_never_counts_for_less() -> None:
     assert ratios[0] == pytest.approx(ratios[1], rel=1e-4)
     assert ratios[0] == pytest.approx(0.5 / 0.4, rel=1e-4)
     assert ratios[2:] == [pytest.approx(1.0, rel=1e-4), pytest.approx(0.75, rel=1e-4)]
+
+
+MEASURES = ("jaro_winkler", "levenshtein", "any_equal", "custom:of_the_user")
+"""Tests of levels that are drawn: the third does not measure, and the last is not registered."""
+Triples = list[tuple[float, float, float]]
+
+
+@st.composite
+def unordered(draw: st.DrawFn) -> tuple[Field, dict[str, np.ndarray]]:
+    """A field of up to four measures, and m, r and u of its levels in any order."""
+    tests = [test for test in MEASURES for _ in range(draw(st.integers(0, 5)))] or ["jaro"]
+    power = st.floats(-8, 0)
+    drawn = draw(
+        st.lists(st.tuples(power, power, power), min_size=len(tests) + 1, max_size=len(tests) + 1)
+    )
+    return levelled([*tests, ""], [(10**m, 10**r, 10**u) for m, r, u in drawn])
+
+
+def levelled(tests: list[str], triples: Triples) -> tuple[Field, dict[str, np.ndarray]]:
+    """A field with a level for each test, and its m, r and u of these proportions."""
+    table = np.array(triples)
+    kinds = dict(zip("mru", (table / table.sum(axis=0)).T, strict=True))
+    even = 1 / len(tests)
+    levels = (Level(name=str(n), test=t, m=even, r=even, u=even) for n, t in enumerate(tests))
+    return Field(name="family", column="family", levels=tuple(levels)), kinds
+
+
+def measured(field: Field) -> list[range]:
+    """The levels that must be in order: of each measure, with the last of all after the last."""
+    runs: list[range] = []
+    tests = [one.test for one in field.levels[:-1]]
+    for test in dict.fromkeys(tests):
+        begin, count = tests.index(test), tests.count(test)
+        last = begin + count == len(tests)
+        if test not in COMPARATORS or COMPARATORS[test].measures:
+            runs.append(range(begin, begin + count + last))
+    return runs
+
+
+def falls(kinds: dict[str, np.ndarray], run: range, by: float) -> bool:
+    """Whether m falls against r and against u along the run, but for a share of rounding."""
+    m, r, u = (kinds[kind][run.start : run.stop] for kind in "mru")
+    return all((m[:-1] * x[1:] >= m[1:] * x[:-1] * (1 - by)).all() for x in (r, u))
+
+
+def flattest(kinds: dict[str, np.ndarray], run: range) -> np.ndarray:
+    """m along a run, in order against both: the least of the largest averages (isotonic
+    regression by its definition) over the flattest shape that falls against r and u."""
+    m, r, u = (kinds[kind][run.start : run.stop] for kind in "mru")
+    shape = [1.0]
+    for i in range(1, len(m)):
+        shape.append(shape[-1] * min(r[i] / r[i - 1], u[i] / u[i - 1]))
+    every = range(len(m))
+    return np.array([
+        shape[i] * min(
+            max(sum(m[a : b + 1]) / sum(shape[a : b + 1]) for b in every[i:])
+            for a in every[: i + 1]
+        )
+        for i in every
+    ])  # fmt: skip
+
+
+TWO_WAYS = levelled(["jaro"] * 2 + [""], [(0.1, 0.9, 0.05), (0.6, 0.02, 0.9), (0.3, 0.08, 0.05)])
+"""Pooled against strangers, m no longer falls against relatives; and the other way round."""
+
+
+@settings(deadline=None)
+@given(unordered())
+@example(TWO_WAYS)
+def test_both_orders_hold_whatever_was_found(drawn: tuple[Field, dict[str, np.ndarray]]) -> None:
+    field, kinds = drawn
+    found = in_order(field, kinds)
+    floored = {kind: np.maximum(row, FLOOR) for kind, row in kinds.items()}
+    runs = measured(field)
+    for row in found.values():
+        assert row.sum() == pytest.approx(1.0)
+        assert row.min() >= FLOOR * 0.999
+    assert all(falls(found, run, 0.003) for run in runs)
+    if all(falls(floored, run, 0.0) for run in runs):
+        assert all((found[kind] == positive(kinds[kind])).all() for kind in "mru")
+    wanted = {run: flattest(floored, run) for run in runs}
+    if all(row.min() > FLOOR for row in wanted.values()):
+        assert all((found[kind] == positive(kinds[kind])).all() for kind in "ru")
+        total = floored["m"].sum()
+        for run, row in wanted.items():
+            assert found["m"][run.start : run.stop] == pytest.approx(row / total, abs=2e-8)
+
+
+def test_levels_whose_two_orders_are_at_odds_are_as_one() -> None:
+    """Sixty levels that fall against relatives where they rise against strangers: no m that falls
+    against both leaves the last of them any."""
+    by_turns = [(1.0, 1e-7 if n % 2 else 1.0, 1.0 if n % 2 else 1e-7) for n in range(60)]
+    field, kinds = levelled(["jaro"] * 59 + [""], by_turns)
+    found = in_order(field, kinds)
+    assert falls(found, range(60), 0.003)
+    for row in found.values():
+        assert row.min() > 1e-3
 
 
 @settings(max_examples=12, deadline=None)

@@ -31,6 +31,8 @@ from tests.functional.small import nhs_number
 from tests.store_samples import Unit, load, one, withdraw
 
 SOURCES = ("gp", "pas", "soc")
+TIGHT = {"max_joined": 0, "max_joined_fraction": 0.0}
+"""Limits that hold a run which joins anybody."""
 GIVEN = ("Alma", "Boris", "Carla", "Dmitri", "Esme", "Farid", "Greta", "Hari")
 FAMILY = ("Teal", "Umber", "Violet", "Wheat", "Xanthic", "Yarrow", "Zinnia", "Ochre")
 
@@ -204,3 +206,13 @@ def living() -> Iterator[Living]:
         finally:
             store.close()
             keys.close()
+
+
+def bridged(index: Living) -> None:
+    """Two persons of two records each, then news that makes them one."""
+    for source in ("gp", "pas"):
+        index.put(source, "1", 1)
+        index.put(source, "2", 2)
+    index.link()
+    index.put("gp", "2", 1, was=2)
+    index.put("pas", "2", 1, was=2)

@@ -12,15 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from audit.events import AuditEvent, EventOutcome
+from consent.shared import SharedRecord
 from schemas.codes import TelecomSystem
 from schemas.dates import Instant, PartialDate
 from schemas.demographics import Address, HumanName, NhsNumberClaim, Telecom
+from schemas.errors import NotFound, NotPermitted
 from schemas.identifiers import LocalId, NhsNumber, OdsCode, PersonId, Postcode, SourceId
 from schemas.items import CareItem, Coding, Heading
 from schemas.records import ClientRecord, StaffEntry
 from schemas.settings_file import parse_settings
-from schemas.sharing import Agreement, Category, Requester, SignedIn
-from service.sharing import Sharing
+from schemas.sharing import (
+    Agreement,
+    Category,
+    Directive,
+    DirectiveKind,
+    Effect,
+    Requester,
+    SignedIn,
+)
+from service.sharing import PersonQuery, Sharing
+from service.sharing_ports import Provision
 from store.keyring import KEY_FILE, FileKey, create_keyring
 from store.sql_store import SqlStore, open_store
 from tests.linkage.people import shipped_model
@@ -29,6 +40,8 @@ from tests.store_samples import Unit, load, one, publication, publish
 NOW = Instant("2026-11-02T12:00:00Z")
 GP, TRUST, COUNCIL, CLINIC = (OdsCode(code) for code in ("GP001", "TR001", "CO001", "SH001"))
 ANN, TOM, EVE, AMY, MUM = (PersonId(f"p{name}") for name in ("ann", "tom", "eve", "amy", "mum"))
+BORN, CHILD = PartialDate("1980-05-04"), PartialDate("2014-02-03")
+"""Birth dates of the adults, and of the children."""
 HOME = Address(lines=("7 Hidden Row",), postcode=Postcode("BS1 5TR"))
 ELSEWHERE = Address(lines=("1 Open Street",), postcode=Postcode("BS2 8AA"))
 NHS = NhsNumber("9434765919")
@@ -122,17 +135,16 @@ def care(heading: Heading, item_id: str, subject: str, text: str, **more: Any) -
 
 
 def _feeds() -> dict[str, list[Unit]]:
-    adult, child = PartialDate("1980-05-04"), PartialDate("2014-02-03")
     phone = (Telecom(TelecomSystem.PHONE, "0117 496 0001"),)
     practice = {"gp_practice": OdsCode("GP001"), "organisation": GP}
     gp = [
-        client("ann", "Ann", "Hidden", birth_date=adult, addresses=(HOME,), telecoms=phone,
+        client("ann", "Ann", "Hidden", birth_date=BORN, addresses=(HOME,), telecoms=phone,
                nhs_number=NhsNumberClaim(NHS), restricted=True, **practice),
-        client("tom", "Tom", "Open", birth_date=adult, addresses=(ELSEWHERE,), **practice),
-        client("eve", "Eve", "Adopted", birth_date=child, addresses=(ELSEWHERE,), **practice),
-        client("amy", "Amy", "Hidden", birth_date=child, addresses=(HOME,), telecoms=phone,
+        client("tom", "Tom", "Open", birth_date=BORN, addresses=(ELSEWHERE,), **practice),
+        client("eve", "Eve", "Adopted", birth_date=CHILD, addresses=(ELSEWHERE,), **practice),
+        client("amy", "Amy", "Hidden", birth_date=CHILD, addresses=(HOME,), telecoms=phone,
                **practice),
-        client("mum", "Una", "Plain", birth_date=adult,
+        client("mum", "Una", "Plain", birth_date=BORN,
                addresses=(Address(("9 Plain Way",), Postcode("BS3 1AA")),), **practice),
         care(Heading.ALLERGY, "a1", "ann", "Penicillin"),
         care(Heading.ALLERGY, "a2", "tom", "Peanut"),
@@ -142,25 +154,25 @@ def _feeds() -> dict[str, list[Unit]]:
         care(Heading.ALLERGY, "a3", "mum", "Latex"),
     ]  # fmt: skip
     pas = [
-        client("h1", "Ann", "Hidden", birth_date=adult, addresses=(HOME,)),
-        client("h2", "Tom", "Open", birth_date=adult, addresses=(ELSEWHERE,)),
-        client("h3", "Eve", "Adopted", birth_date=child),
-        client("h4", "Amy", "Hidden", birth_date=child),
-        client("h5", "Una", "Plain", birth_date=adult),
+        client("h1", "Ann", "Hidden", birth_date=BORN, addresses=(HOME,)),
+        client("h2", "Tom", "Open", birth_date=BORN, addresses=(ELSEWHERE,)),
+        client("h3", "Eve", "Adopted", birth_date=CHILD),
+        client("h4", "Amy", "Hidden", birth_date=CHILD),
+        client("h5", "Una", "Plain", birth_date=BORN),
         *(care(Heading.ADMISSION, f"v{n}", f"h{n}", "Admitted") for n in (1, 2, 3, 4)),
         care(Heading.DOCUMENT, "d1", "h1", "Discharge letter to 7 Hidden Row"),
     ]
     council = [
-        client("s1", "Tom", "Open", birth_date=adult),
-        client("s2", "Eve", "Adopted", birth_date=child),
+        client("s1", "Tom", "Open", birth_date=BORN),
+        client("s2", "Eve", "Adopted", birth_date=CHILD),
         care(Heading.CASELOAD, "w1", "s1", "Social work"),
         care(Heading.CASELOAD, "w2", "s2", "Social work"),
         care(Heading.SAFEGUARDING, "p1", "s2", "Plan", codes=(Coding("CPP"),)),
     ]
     clinic = [
-        client("x1", "Tom", "Open", birth_date=adult),
+        client("x1", "Tom", "Open", birth_date=BORN),
         care(Heading.CONDITION, "k1", "x1", "Treated"),
-        client("x2", "Zed", "Away", birth_date=adult),
+        client("x2", "Zed", "Away", birth_date=BORN),
         care(Heading.CONDITION, "k2", "x2", "Treated"),
     ]
     entries = [
@@ -259,3 +271,39 @@ def asks(sharing: Sharing, staff_id: str, purpose: str = "direct-care", **more: 
             issuer="test", subject=staff_id, organisation=where, role=role, purpose=purpose, **more
         )
     )
+
+
+def told(record: SharedRecord) -> str:
+    """All that a record says, as text."""
+    return str({name: value for name, value in vars(record).items() if name != "token"})
+
+
+def sees(sharing: Sharing, who: Any, person: PersonId) -> bool:
+    """Whether any item of the person's is shown."""
+    try:
+        return bool(sharing.everything(who, person).items)
+    except (NotFound, NotPermitted):
+        return False
+
+
+def wish(kind: DirectiveKind, effect: Effect = Effect.DENY, **more: Any) -> Directive:
+    return Directive(
+        directive_id="new", kind=kind, effect=effect, start=PartialDate("2026-01-01"),
+        made_by="person", **more,
+    )  # fmt: skip
+
+
+def lay_down(sharing: Sharing, person: PersonId, **what: Any) -> Provision:
+    laid_down = Provision(made_by="test", made_at=NOW, reason="a story", **what)
+    ids = [held.record_id for held in sharing.store.person_records(person)]
+    event = sharing.event(asks(sharing, "ST8", "audit"), "test", EventOutcome.PERMITTED)
+    return sharing.store.write_provision(laid_down, ids, event)
+
+
+def last_event(sharing: Sharing) -> Any:
+    return list(sharing.store.events())[-1]
+
+
+def found(sharing: Sharing, staff_id: str, born: PartialDate = BORN, **fields: Any) -> list[str]:
+    query = PersonQuery(fields, born=(born, born))
+    return [one.record.person for one in sharing.search(asks(sharing, staff_id), query).persons]

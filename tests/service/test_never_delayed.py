@@ -14,8 +14,7 @@ from service.held import approve_run
 from service.runs import Fate
 from service.undo import undo_run
 from service.urgent import RESTRICTION_WAITS
-from tests.service.living import Living, human, living
-from tests.service.test_living_index import TIGHT, bridged
+from tests.service.living import TIGHT, Living, bridged, human, living
 from tests.store_samples import one
 
 

@@ -5,51 +5,52 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.events import AuditEvent, EventOutcome
+from audit.events import EventOutcome
 from consent import labels
 from consent.shared import SilenceState
 from schemas.dates import Instant, PartialDate
 from schemas.errors import (
-    InvalidSearch,
     InvalidValue,
-    LogFailed,
     NotFound,
     NotPermitted,
-    StoreError,
 )
 from schemas.identifiers import PersonId, SourceId
 from schemas.items import Coding, Heading
 from schemas.sharing import Category, DirectiveKind, Effect, Label, Targets
 from service import sharing as sharing_module
 from service.access import Actor
-from service.exact_search import _wild
-from service.sharing import NHS_NUMBER, PersonQuery, Sharing
+from service.sharing import Sharing
 from service.sharing_admin import Asking, check, review_claim
 from service.sharing_ports import Claim, ClaimKind
-from tests.service.sharing_world import COUNCIL, EVE, MUM, NHS, NOW, TOM, TRUST, asks, care, world
-from tests.service.test_sharing_stories import BORN, found, last_event, lay_down, sees, wish
+from tests.service.sharing_world import (
+    BORN,
+    COUNCIL,
+    EVE,
+    MUM,
+    NOW,
+    TOM,
+    TRUST,
+    asks,
+    care,
+    found,
+    last_event,
+    lay_down,
+    sees,
+    wish,
+)
 from tests.store_samples import load, one
 
 _FEEDS = count()
 NOBODY = PersonId("pnobody")
 SNOMED = "http://snomed.info/sct"
-
-
-@pytest.fixture
-def sharing(tmp_path: Path) -> Iterator[Sharing]:
-    with world(tmp_path) as opened:
-        yield opened
 
 
 def sent(sharing: Sharing, source: str, *parts: Any) -> None:
@@ -389,74 +390,7 @@ def test_barred_staff_who_look_for_the_person_are_heard_of(sharing: Sharing) -> 
     assert "escalate" not in last_event(sharing).details
 
 
-# --- a log that fails -----------------------------------------------------------------------------
-
-
-def test_nothing_is_shown_that_cannot_be_written_down(
-    sharing: Sharing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    doctor = asks(sharing, "ST1")
-    (allergy,) = sharing.items(doctor, TOM, frozenset({Heading.ALLERGY})).record.items
-
-    def fails(event: AuditEvent) -> None:
-        raise StoreError("database: the operation failed (DiskFull); nothing of it was kept")
-
-    monkeypatch.setattr(sharing.store, "append_event", fails)
-    asked = (
-        lambda: sharing.read(doctor, TOM),
-        lambda: sharing.everything(doctor, TOM),
-        lambda: sharing.item(doctor, None, allergy.item_key),
-        lambda: sharing.search(doctor, PersonQuery({"family": "Open"}, born=(BORN, BORN))),
-        lambda: sharing.match(doctor, {"family": "Open", "birth_date": BORN}),
-        lambda: sharing.find_by_identifier(doctor, NHS_NUMBER, NHS),
-        lambda: sharing.directives(doctor, TOM),
-        lambda: sharing.read(doctor, NOBODY),
-    )
-    for ask in asked:
-        with pytest.raises(LogFailed, match="ring the IG officer"):
-            ask()
-
-
-def test_a_declaration_that_cannot_be_written_down_opens_nothing(
-    sharing: Sharing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    doctor = asks(sharing, "ST1")
-
-    def fails(*_: Any) -> None:
-        raise StoreError("database: the operation failed (DiskFull); nothing of it was kept")
-
-    with monkeypatch.context() as broken:
-        broken.setattr("store.registers.write_event", fails)
-        with pytest.raises(LogFailed, match="ring the IG officer"):
-            sharing.break_glass(doctor, MUM, "unconscious", "brought in by ambulance")
-        with pytest.raises(LogFailed, match="ring the IG officer"):
-            sharing.write_directive(
-                asks(sharing, "ST6"), TOM, wish(DirectiveKind.OPT_OUT), "asked at the desk"
-            )
-    assert not sees(sharing, doctor, MUM)
-    assert sees(sharing, doctor, TOM)
-
-
 # --- work without end -----------------------------------------------------------------------------
-
-
-@given(
-    st.text("AB*", max_size=9).filter(lambda text: text.count("*") < 5),
-    st.text("ABC", max_size=9).map(lambda text: f"AB{text}"),
-)
-def test_wildcards_stand_for_any_letters(asked: str, name: str) -> None:
-    """Against shell patterns, which mean the same by `*`."""
-    assert _wild("family", f"AB{asked}*").meets(name) == fnmatchcase(name, f"AB{asked}*")
-
-
-def test_no_wildcard_makes_a_search_slow() -> None:
-    """A pattern that goes back would take longer than anybody waits."""
-    begun = time.process_time()
-    for asked in ("JO" + "*" * 900 + "Z", "JO*O*O*O*O*Z"):
-        assert not _wild("family", asked).meets("JO" * 200)
-    assert time.process_time() - begun < 2
-    with pytest.raises(InvalidSearch, match="at most"):
-        _wild("family", "JO" + "*A" * 20)
 
 
 def test_one_thread_opens_the_index_that_all_wait_for(

@@ -17,18 +17,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from audit.events import EventOutcome
 from consent.shared import SharedRecord
 from schemas.dates import PartialDate
 from schemas.errors import CommonthreadError
 from schemas.identifiers import PersonId
 from schemas.items import Heading
-from schemas.sharing import Directive, DirectiveKind, Effect, Requester, Targets
+from schemas.sharing import Requester
 from service.sharing import NHS_NUMBER, SOURCE_SYSTEM, PersonQuery, Sharing
-from service.sharing_ports import Provision
-from tests.service.sharing_world import AMY, ANN, EVE, MUM, NHS, NOW, TOM, asks, world
+from tests.service.hidden import HIDDEN
+from tests.service.sharing_world import AMY, ANN, BORN, CHILD, EVE, MUM, NHS, TOM, asks, world
 
-BORN, CHILD = PartialDate("1980-05-04"), PartialDate("2014-02-03")
 PERSONS = (ANN, TOM, EVE, AMY, MUM, PersonId("pnobody"))
 
 
@@ -41,49 +39,11 @@ class Pair:
     asker: str
 
 
-def lay_down(sharing: Sharing, person: PersonId, **wish: Any) -> None:
-    directive = Directive(
-        directive_id="new",
-        effect=Effect.DENY,
-        start=PartialDate("2026-01-01"),
-        made_by="person",
-        **wish,
-    )
-    provision = Provision(made_by="test", made_at=NOW, reason="a story", directive=directive)
-    ids = [held.record_id for held in sharing.store.person_records(person)]
-    event = sharing.event(asks(sharing, "ST8", "audit"), "test", EventOutcome.PERMITTED)
-    sharing.store.write_provision(provision, ids, event)
-
-
-def seal(sharing: Sharing) -> None:
-    """Seals Tom's asthma, invisibly."""
-    doctor = asks(sharing, "ST1")
-    (item,) = sharing.items(doctor, TOM, frozenset({Heading.CONDITION})).record.items
-    lay_down(sharing, TOM, kind=DirectiveKind.SEAL, item_key=item.item_key, invisible=True)
-
-
-def bar(sharing: Sharing) -> None:
-    """Bars the nurse from Una's record."""
-    lay_down(sharing, MUM, kind=DirectiveKind.BAR_STAFF, targets=Targets(staff=frozenset({"ST2"})))
-
-
-def nothing(_: Sharing) -> None:
-    """What law bars, and does not travel, needs no wish to be hidden."""
-
-
-CASES: dict[str, tuple[Callable[[Sharing], None], tuple[str, ...], str]] = {
-    "a sealed item": (seal, ("c1",), "ST1"),
-    "barred staff": (bar, ("mum", "h5", "a3"), "ST2"),
-    "another's sexual health clinic": (nothing, ("x1", "k1"), "ST1"),
-}
-"""What is hidden → how, what the other partnership lacks, and who asks."""
-
-
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=HIDDEN)
 def pair(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pair]:
-    hide, without, asker = CASES[request.param]
+    hide, without, asker = HIDDEN[request.param]
     with ExitStack() as stack:
         hiding = stack.enter_context(world(tmp_path_factory.mktemp("hiding")))
         lacking = stack.enter_context(world(tmp_path_factory.mktemp("lacking"), without))

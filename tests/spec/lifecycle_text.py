@@ -6,8 +6,7 @@ Rules of the file:
 - A line without a margin names a scenario, and one that begins with `==` a chapter. Lines with a
   margin belong to the scenario: `given`, `when`, `then` or `and`, then a sentence of
   `lifecycle_steps.STEPS`.
-- `also on PostgreSQL` runs it on that database too. `not yet: why` says that the program does not
-  do so yet; once it does, the test fails until the line is taken out.
+- `also on PostgreSQL` runs it on that database too.
 - Records are `source/local id`; letters after `NHS number` stand for numbers, and those that ids
   are noted as for ids.
 """
@@ -38,7 +37,6 @@ class Scenario:
     name: str
     lines: list[Line] = field(default_factory=list)
     on_postgresql: bool = False
-    not_yet: str = ""
 
 
 def scenarios(text: str | None = None) -> list[Scenario]:
@@ -61,8 +59,6 @@ def _take(scenario: Scenario, line: str) -> None:
     word, _, sentence = line.partition(" ")
     if line == "also on PostgreSQL":
         scenario.on_postgresql = True
-    elif line.startswith("not yet: "):
-        scenario.not_yet = line.removeprefix("not yet: ")
     elif word in ("given", "when", "then", "and"):
         scenario.lines.append(Line(word, sentence.strip()))
     else:
@@ -78,7 +74,7 @@ link under the shipped model.
 `pas` is the hospital, `gp` the practice, `soc` social care: each holds its own records to be
 different people. `clinic` does not. A record is named by its system and the id that it has there.
 Letters stand for NHS numbers, and for ids of persons that somebody has noted. Ann, Bob and Cat are
-of the data team. **Not yet** marks what ought to be so and is not; a test says when that changes.
+of the data team.
 """
 
 
@@ -94,8 +90,6 @@ def _paragraphs(found: list[Scenario]) -> Iterator[str]:
             yield f"\n### {scenario.name}\n"
             for line in scenario.lines:
                 yield f"- {line.word} {line.sentence}"
-            if scenario.not_yet:
-                yield f"\n**Not yet:** {scenario.not_yet}."
     yield ""
 
 
