@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from commands import corrections  # noqa: F401 - adds to the group `person`
+from commands.audit import audit
 from commands.backup import backup, restore
 from commands.common import STRICT_EXIT
 from commands.linkfile import link_file
@@ -32,6 +33,7 @@ __all__ = ["COMMANDS", "STRICT_EXIT", "commonthread", "main"]
 
 COMMANDS: tuple[click.Command, ...] = (
     agreement,
+    audit,
     backup,
     break_glass,
     consent,
