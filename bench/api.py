@@ -32,16 +32,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from sqlalchemy import make_url
+
 from api.demo_issuer import mint
 from bench.api_load import PORT, Spent, get, open_loop, post, saturation
 from bench.linkage import machine
+from consent.commands import Action
 from consent.roles import role_of_directory
 from consent.shared import SharedRecord
+from demo.agreements import agreements
 from demo.nights import generate_night
 from schemas.identifiers import PersonId
 from schemas.sharing import Requester, SignedIn
+from service.access import event
 from service.sharing import Sharing
-from wiring import Workspace, open_workspace
+from wiring import Workspace, clock, open_workspace
 
 RESULTS = Path(__file__).parent / "results"
 ROLES = ("gp", "doctor", "nurse", "social_worker")
@@ -72,6 +77,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-api-")))
         database = stack.enter_context(_postgresql()) if given.postgresql else None
         root = given.workspace or _built(folder / "partnership", given, database)
+        database = database or _server_of(root)
         document = _measured(root, given, database)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "api.json").write_text(json.dumps(document, indent=1) + "\n")
@@ -100,6 +106,15 @@ def _postgresql() -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _server_of(root: Path) -> Server | None:
+    """The server on this machine that a workspace's settings name by its folder, if they do."""
+    url = open_workspace(root).database_url()
+    folder = make_url(url).query.get("host")
+    if not isinstance(folder, str):
+        return None
+    return Server(url, int((Path(folder) / "postmaster.pid").read_text().splitlines()[0]))
+
+
 def _program(root: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "cli", "-w", str(root), *arguments]
 
@@ -114,8 +129,16 @@ def _built(root: Path, given: argparse.Namespace, database: Server | None) -> Pa
     if database is not None:
         text = text.replace("sqlite:///partnership.db", database.url)
     settings.write_text(text + _LIMITS, "utf-8")
+    if database is not None:  # the demo signed its agreements in the database that it was made with
+        _sign_agreements(open_workspace(root))
     subprocess.run(_program(root, "nightly"), check=True, stdout=subprocess.DEVNULL)
     return root
+
+
+def _sign_agreements(workspace: Workspace) -> None:
+    signed = event(workspace.actor("demo", None), Action.AGREEMENT_WRITE, clock, agreements="demo")
+    with workspace.store() as store:
+        store.write_agreements(agreements(), signed)
 
 
 # --- what is asked ------------------------------------------------------------------------------
