@@ -14,7 +14,7 @@ demo: $(STAMP)
 	@echo "The partnership's workspace is ./partnership: open the newest page in partnership/reports/ in a browser,"
 	@echo "or try:  .venv/bin/commonthread --help"
 
-test: check browser npm
+test: check browser npm go strace
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-fast: $(STAMP)
@@ -56,13 +56,28 @@ LOCK_BEFORE ?= $(shell date -u -d '14 days ago' +%F)
 lock: $(STAMP)
 	$(BIN)/uv pip compile --exclude-newer $(LOCK_BEFORE) --generate-hashes --no-header --no-annotate --extra dev pyproject.toml -o requirements.lock
 
-# The report's tests draw in a real browser: Debian's chromium, fetched where it is missing.
-.PHONY: browser
-browser:
-	@command -v chromium >/dev/null || { \
+# Programs of Debian that tests run, fetched where they are missing.
+define debian
+	@{ $(1); } >/dev/null 2>&1 || { \
 	  as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	  $$as_root apt-get update -q && \
-	  $$as_root apt-get install -y -q --no-install-recommends chromium; }
+	  $$as_root apt-get install -y -q --no-install-recommends $(2); }
+endef
+
+# The report's tests draw in a real browser.
+.PHONY: browser
+browser:
+	$(call debian,command -v chromium,chromium)
+
+# An independent implementation reads the audit log: Go's, of its module checksum database.
+.PHONY: go
+go:
+	$(call debian,command -v go && test -d /usr/share/gocode/src/golang.org/x/mod/sumdb,golang-go golang-golang-x-mod-dev)
+
+# Lets the calls of the audit log to the file system fail one by one.
+.PHONY: strace
+strace:
+	$(call debian,command -v strace,strace)
 
 # The API's tests run a real identity provider and a FHIR client that are written for Node.
 NPM_STAMP := tests/npm/node_modules/.installed

@@ -15,7 +15,13 @@ from pathlib import Path
 
 import click
 
-from commands import corrections  # noqa: F401 - adds to the group `person`
+from commands import (
+    audit_alerts,  # noqa: F401 - adds to the group `audit`
+    audit_keep,  # noqa: F401 - likewise
+    audit_log,  # noqa: F401 - adds to the group `audit`
+    audit_reports,  # noqa: F401 - adds to the group `audit`
+    corrections,  # noqa: F401 - adds to the group `person`
+)
 from commands.audit import audit
 from commands.backup import backup, restore
 from commands.common import STRICT_EXIT
@@ -27,7 +33,9 @@ from commands.review import review
 from commands.serve import serve, token
 from commands.sharing import agreement, break_glass, consent
 from commands.workspace import demo, init
+from commands.written import write_failures
 from schemas.errors import CommonthreadError, exit_code
+from schemas.visible import visible_lines
 
 __all__ = ["COMMANDS", "STRICT_EXIT", "commonthread", "main"]
 
@@ -73,6 +81,7 @@ def commonthread(context: click.Context, workspace: Path) -> None:
 
 
 for _command in COMMANDS:
+    write_failures(_command)
     commonthread.add_command(_command)
 
 
@@ -89,7 +98,7 @@ def main() -> None:
         click.echo("interrupted; what was committed stays, run again to go on", err=True)
         sys.exit(130)
     except CommonthreadError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(visible_lines(f"error: {error}"), err=True)
         sys.exit(exit_code(error))
     except Exception as error:
         click.echo(_unforeseen(error), err=True)

@@ -7,23 +7,34 @@ command that looks at one record starts in half the time.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import pwd
+import re
+import socket
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from schemas.dates import Instant, to_instant
-from schemas.errors import SettingsError, WorkspaceBusy, WorkspaceMissing
+from schemas.errors import (
+    AuditBroken,
+    CommonthreadError,
+    SettingsError,
+    StoreError,
+    WorkspaceBusy,
+    WorkspaceMissing,
+)
 from schemas.settings import Settings
 from schemas.settings_file import parse_settings
 from service.access import Actor
 from service.backup import refuse_half_restored
 from service.model_files import write_whole
 from store.arrow import choose_pool
+from store.journal import SecondJournal
 from store.keyring import (
     KEY_FILE,
     KEYSTORE_FILE,
@@ -37,13 +48,22 @@ from store.keyring import (
 from store.sql_store import open_store
 
 if TYPE_CHECKING:
+    from audit.checkpoints import Checkpoint
+    from service.audit_log import AuditLog
+    from service.audit_reports_desk import Desk as ReportDesk
+    from service.audit_witness import WitnessState
     from service.nightly import Inputs
     from service.sharing import Sharing
-    from service.sharing_ports import SharingStore
     from store.restoring import Landing
+    from store.sql_store import SqlStore
 
 SETTINGS_FILE = "partnership.toml"
 DEFAULT_PURPOSE = "data-quality"
+OPENED_AT: dict[Path, int] = {}
+"""Workspace → how many events its log had when this process opened it first."""
+WITNESS_SECONDS = 60.0
+"""Between two rounds of the witnesses, while the partnership is served."""
+_LOGGER = logging.getLogger("commonthread")
 
 
 def clock() -> Instant:
@@ -98,17 +118,93 @@ class Workspace:
             yield Inputs(self.inbox, self.model_file, ahead.readers, find_feeds)
 
     @contextmanager
-    def store(self) -> Iterator[SharingStore]:
-        """The open store, closed at the end. Raises: StoreError."""
+    def store(self) -> Iterator[SqlStore]:
+        """The open store, closed at the end; its events are published then. Raises: StoreError."""
         refuse_half_restored(self.root)
         choose_pool()
         keys = open_keyring(self.keys, workspace_key(self.keys))
-        store = open_store(self.database_url(), keys)
+        second = SecondJournal(self.root / self.settings.audit.second_journal, clock)
+        store = open_store(self.database_url(), keys, second)
         try:
+            self._note_changes(store)
+            OPENED_AT.setdefault(self.root, store.event_count())
             yield store
         finally:
-            store.close()
-            keys.close()
+            try:
+                self._publish_last(store)
+            finally:
+                store.close()
+                keys.close()
+
+    def _note_changes(self, store: SqlStore) -> None:
+        """Writes down what has changed of what the program works under, before it does anything."""
+        from service.in_force import note_changes, policy_parts, settings_parts
+
+        settings = self.root / SETTINGS_FILE
+        if settings.exists():
+            watched = {
+                "settings-changed": settings_parts(settings.read_text(encoding="utf-8")),
+                "policies-changed": policy_parts(),
+            }
+            note_changes(store, self.actor("settings", None), clock, watched)
+
+    @property
+    def log_folder(self) -> Path:
+        """The audit log as it is published."""
+        return self.root / "log"
+
+    def log(self, store: SqlStore) -> AuditLog:
+        """The audit log of this store, while that is open."""
+        from service.audit_log import AuditLog
+        from store.log_files import LogFiles
+        from store.log_keys import LogKeys
+        from store.sequencer import Sequencer
+
+        files, ring = LogFiles(self.log_folder), store.database.keys
+        name = re.sub(r"[^a-z0-9]+", "-", self.settings.name.lower()).strip("-")
+        keys = LogKeys(ring, self.settings.audit.origin, f"commonthread/{name or 'partnership'}")
+        return AuditLog(Sequencer(files, keys, store), files, keys)
+
+    def ask_witnesses(
+        self, store: SqlStore, log: AuditLog, actor: Actor | None = None
+    ) -> list[WitnessState]:
+        """Publishes, asks the witnesses that are due, and writes down what changed with them.
+
+        Raises: AuditBroken, StoreError: the log cannot be published.
+        """
+        from service.audit_witness import ask_witnesses, write_changes
+        from web.witness import post
+
+        publish(store, log)
+        settings, now = self.settings.audit, clock()
+        if not settings.witnesses:
+            return []
+        found = ask_witnesses(log, settings, post, now)
+        who, role = (actor.name, actor.role or "-") if actor else (account(), "-")
+        write_changes(store, found, who, role, now)
+        return found
+
+    def witnesses_asked(self, store: SqlStore, actor: Actor) -> list[str]:
+        """As `ask_witnesses`, for a run that goes on whatever they say: a sentence for each trouble
+        that somebody has to look into."""
+        from service.audit_witness import ALARMS
+
+        try:
+            found = self.ask_witnesses(store, self.log(store), actor)
+        except CommonthreadError as error:
+            return [f"the log's witnesses were not asked: {error}"]
+        return [
+            f"witness {one.name}: {one.trouble.value}" for one in found if one.trouble in ALARMS
+        ]
+
+    def _publish_last(self, store: SqlStore) -> None:
+        """Publishes what a command wrote. Its events are durable, so that its own end stands,
+        whatever becomes of that."""
+        try:
+            publish(store, self.log(store))
+        except StoreError as error:
+            _LOGGER.error("the audit log was not published: %s", error)
+            raise_alarm(store, error)
 
     @contextmanager
     def sharing(self) -> Iterator[Sharing]:
@@ -118,6 +214,27 @@ class Workspace:
 
         with self.store() as store:
             yield Sharing(store, self.settings, self.model_file, clock)
+
+    @contextmanager
+    def served(self) -> Iterator[Sharing]:
+        """As `sharing`; the log is published all the while, and its witnesses are asked."""
+        from service.sharing import Sharing
+        from store.sequencer import SequencerThread
+
+        with self.store() as store:
+            log = self.log(store)
+            with ExitStack() as threads:
+                if self.settings.audit.witnesses:
+                    asking = SequencerThread(
+                        lambda: self.ask_witnesses(store, self.log(store)),
+                        lambda _: None,  # the other thread tells of it
+                        WITNESS_SECONDS,
+                    )
+                    threads.enter_context(asking)
+                threads.enter_context(
+                    SequencerThread(lambda: publish(store, log), lambda e: raise_alarm(store, e))
+                )
+                yield Sharing(store, self.settings, self.model_file, clock)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -137,13 +254,14 @@ class Workspace:
         name = account()
         chosen = purpose or self.settings.default_purpose.get(command, DEFAULT_PURPOSE)
         named = name in self.settings.review.named_staff
-        return Actor(name, self.settings.actors.get(name), chosen, named)
+        role = self.settings.actors.get(name)
+        return Actor(name, role, chosen, named, terminal=socket.gethostname())
 
     def landing(self, url: str | None = None) -> Landing:
         """Where a restore puts the database: that of the settings, or the one named."""
         from store.restoring import Landing
 
-        return Landing(url or self.database_url(), workspace_key)
+        return Landing(url or self.database_url(), workspace_key, self.settings.audit.origin, clock)
 
     def database_url(self) -> str:
         """Where the database is, in full."""
@@ -152,6 +270,64 @@ class Workspace:
         if url.startswith(prefix) and not url.startswith(prefix + "/"):
             return prefix + str((self.root / url.removeprefix(prefix)).resolve())
         return url
+
+
+def publish(store: SqlStore, log: AuditLog) -> Checkpoint | None:
+    """Brings the second journal's events into the log, and publishes it. Raises: StoreError."""
+    with suppress(StoreError):
+        store.reconcile_journal()  # the database is away: what it holds can still be published
+    return log.publish()
+
+
+def raise_alarm(store: SqlStore, error: CommonthreadError) -> None:
+    """Writes down that the log is not what was signed."""
+    from audit.events import AuditEvent, EventOutcome
+
+    if isinstance(error, AuditBroken):
+        with suppress(StoreError):
+            store.append_event(
+                AuditEvent(
+                    at=clock(),
+                    action="log-broken",
+                    outcome=EventOutcome.FAILED,
+                    actor=account(),
+                    role="-",
+                    purpose="-",
+                    details={"problem": str(error)},
+                )
+            )
+
+
+def report_desk(
+    workspace: Workspace, store: SqlStore, actor: Actor, *, verify: bool = True
+) -> ReportDesk:
+    """Where reports of the audit log are asked for, while the store is open. verify: a certificate
+    rests on a check of the whole log."""
+    from audit.verifier import verifier_key
+    from service.audit_facts import collect
+    from service.audit_reports_desk import Desk
+    from service.audit_reports_state import log_state
+    from service.audit_verify import Verified
+    from service.audit_verify import verify as check_log
+    from service.audit_witness import witness_keys
+
+    audit = workspace.settings.audit
+    log = workspace.log(store)
+
+    def checked() -> Verified:
+        ours = [verifier_key(key.vkey()) for key in log.verifiers()]
+        return check_log(workspace.log_folder, store, (*ours, *witness_keys(audit)))
+
+    return Desk(
+        store=store,
+        settings=workspace.settings,
+        clock=clock,
+        actor=actor,
+        log=lambda: log_state(log, store, audit, clock, checked if verify else None),
+        facts=lambda persons, *, names: collect(
+            store, workspace.settings, persons, (), clock(), names=names
+        ),
+    )
 
 
 def workspace_key(keys: Path) -> WorkspaceKey:

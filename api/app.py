@@ -7,6 +7,8 @@ Rules, in the order in which they are kept:
 - Persons' details in an address are refused before anything is looked up.
 - Nothing is looked up for a token that does not count; then the limit; then scopes; then the route.
 - How long a search took, or an answer that nothing is there, does not tell what was found.
+- Every request leaves an event before it is answered (api/written.py for those at fault): an answer
+  of which nothing was written down is not sent.
 - Every error is an OperationOutcome from the table (api/outcomes.py). Of an error nobody foresaw
   only its kind and place are logged: its message may hold a person's details.
 """
@@ -24,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -34,41 +36,28 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
 
 from api.capability import capability, smart_configuration
-from api.claims import signed_in
-from api.metrics import CONTENT_TYPE, Metrics
+from api.metrics import CONTENT_TYPE
 from api.openapi import FHIR_JSON, FORM, answers, operation, plain
 from api.outcomes import OUTCOMES, Refused, code_of, message_of, outcome
 from api.params import CURSOR, ID, Params, looks_like_number, refuse_personal
 from api.route import Answer, Ask, Desk, Form, Route, absent
-from api.scopes import allows, granted
 from api.shaping import shaped
+from api.sign_in import Service, let_in, named_by, requester_of
 from api.table import ROUTES
-from api.throttle import Throttle
-from api.tokens import TokenCheck
 from api.words import BASE
+from api.written import write_ended
 from schemas.errors import CommonthreadError
-from schemas.sharing import Requester
+from schemas.sharing import Call, Requester
 
 log = logging.getLogger("commonthread.api")
 
+T = TypeVar("T")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9\-]{8,64}")
 _JSON_TYPES = ("application/json", "application/fhir+json", "text/json")
 _ACCEPTED = frozenset({*_JSON_TYPES, "*/*", "application/*", "text/*", "application/json+fhir"})
 STEP = 0.04
 """Seconds: see `_even_out`."""
 _THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="request")
-PURPOSE_HEADER = "Purpose-Of-Use"
-EMERGENCY_HEADER = "Emergency-Declared"
-
-
-@dataclass(frozen=True)
-class Service:
-    """What the application is made of."""
-
-    desk: Desk
-    tokens: TokenCheck
-    throttle: Throttle
-    metrics: Metrics
 
 
 @dataclass(frozen=True)
@@ -78,6 +67,7 @@ class Received:
     Attributes:
         query: parameters of the address; form: those of the body; body: its bytes.
         headers: by their names in lower case.
+        call: as it is written down.
     """
 
     route: Route
@@ -87,6 +77,7 @@ class Received:
     body: bytes
     headers: Mapping[str, str]
     base: str
+    call: Call
 
 
 def build_app(service: Service) -> FastAPI:
@@ -115,13 +106,26 @@ def build_app(service: Service) -> FastAPI:
     return app
 
 
-async def _in_thread(
-    work: Callable[[Service, Received], Response], service: Service, received: Received
-) -> Response:
+async def _in_thread(work: Callable[..., T], *given: Any) -> T:
     """The work's answer, from one of a few threads: more of them would only take turns, and wait
     for one another's commits."""
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_THREADS, work, service, received)
+    return await loop.run_in_executor(_THREADS, work, *given)
+
+
+async def _written(
+    service: Service, route: Route, headers: Mapping[str, str], call: Call, code: str
+) -> CommonthreadError | None:
+    """Writes down a request that came to its end with an error; why it could not, if so."""
+    try:
+        await _in_thread(
+            write_ended,
+            service.desk.sharing, service.throttle, route, call, code,
+            lambda: named_by(service, headers, call),
+        )  # fmt: skip
+    except CommonthreadError as error:
+        return error
+    return None
 
 
 async def _even_out(route: Route, status: int, begun: float) -> None:
@@ -146,13 +150,12 @@ def _endpoint(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         begun = time.perf_counter()
-        given = request.headers.get("x-request-id", "")
-        known = _REQUEST_ID.fullmatch(given) and not looks_like_number(given)
-        request_id = given if known else str(uuid.uuid4())
+        call = _call(request, form)
+        request_id = call.request_id
         code = None
         try:
-            received = await _received(service, request, route, form)
-            response = await _in_thread(_answered, service, received)
+            received = await _received(service, request, route, form, call)
+            response = await _in_thread(_in_turn, service, received)
         except CommonthreadError as error:
             code = code_of(error)
             response = _refusal(code, message_of(error), getattr(error, "headers", {}))
@@ -160,6 +163,11 @@ def _endpoint(
             code = "UNFORESEEN"
             log.error("%s unforeseen %s at %s", request_id, type(error).__name__, _places(error))
             response = _refusal(code, f"report this with the request id {request_id}", {})
+        if code is not None and not call.events:
+            failed = await _written(service, route, _headers(request), call, code)
+            if failed is not None:
+                code = code_of(failed)
+                response = _refusal(code, message_of(failed), {})
         response.headers["X-Request-ID"] = request_id
         await _even_out(route, response.status_code, begun)
         seconds = time.perf_counter() - begun
@@ -173,12 +181,29 @@ def _endpoint(
     return endpoint
 
 
+def _call(request: Request, form: Form) -> Call:
+    """The request, as it is written down."""
+    given = request.headers.get("x-request-id", "")
+    known = _REQUEST_ID.fullmatch(given) and not looks_like_number(given)
+    return Call(
+        request_id=given if known else str(uuid.uuid4()),
+        terminal=request.client.host if request.client else None,
+        asked=f"{form.method} {form.path}",
+    )
+
+
+def _headers(request: Request) -> dict[str, str]:
+    return {key.lower(): value for key, value in request.headers.items()}
+
+
 def _places(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     return ", ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames[-8:])
 
 
-async def _received(service: Service, request: Request, route: Route, form: Form) -> Received:
+async def _received(
+    service: Service, request: Request, route: Route, form: Form, call: Call
+) -> Received:
     """The request's parts, within bounds. Raises: Refused."""
     _check_accept(request.headers.get("accept", "*/*"))
     query = _pairs(request.url.query)
@@ -188,8 +213,7 @@ async def _received(service: Service, request: Request, route: Route, form: Form
     body = await _body(request, service.desk.settings.api.max_body_bytes)
     base = service.desk.settings.api.base_url or str(request.base_url).rstrip("/")
     path = {key: str(value) for key, value in request.path_params.items()}
-    headers = {key.lower(): value for key, value in request.headers.items()}
-    return Received(route, form, path, query, body, headers, base + BASE)
+    return Received(route, form, path, query, body, _headers(request), base + BASE, call)
 
 
 def _check_accept(accept: str) -> None:
@@ -216,59 +240,25 @@ async def _body(request: Request, most: int) -> bytes:
     return body
 
 
+def _in_turn(service: Service, received: Received) -> Response:
+    with service.desk.sharing.turns.taken():
+        return _answered(service, received)
+
+
 def _answered(service: Service, received: Received) -> Response:
     """The answer of a request. Raises: CommonthreadError."""
     route, desk = received.route, service.desk
-    requester = _requester(service, route, received.headers)
-    grants = _let_in(service, route, requester)
+    requester = requester_of(service, route, received.headers, received.call)
+    grants = let_in(service, route, requester)
     _check_id(received)
     ask = _ask(desk, received, requester, grants)
+    if names := "&".join(sorted(ask.params.names())):
+        received.call.asked = f"{received.call.asked}?{names}"
     answer = route.handler(ask)
+    if not received.call.events:
+        raise AssertionError("a route answered and wrote nothing down")
     held = shaped(answer.resource, ask.params.one("_summary"), ask.params.words("_elements"))
     return _sent(answer, held, received, pretty=ask.params.flag("_pretty"))
-
-
-def _let_in(
-    service: Service, route: Route, requester: Requester
-) -> dict[str, frozenset[str]] | None:
-    """What the token's scopes grant. What they or the limits refuse is written down first.
-
-    Raises: Refused.
-    """
-    grants = granted(requester.scopes, requester.system)
-    try:
-        service.throttle.take(route.rate, f"{requester.issuer} {requester.staff_id}")
-        if not allows(grants, route.kind, route.letter):
-            level = "system" if requester.system else "user"
-            raise Refused(
-                "INSUFFICIENT_SCOPE", f"this needs the scope {level}/{route.kind}.{route.letter}"
-            )
-    except Refused as refusal:
-        service.desk.sharing.refused(requester, route.name, refusal.code)
-        raise
-    return grants
-
-
-def _requester(service: Service, route: Route, headers: Mapping[str, str]) -> Requester:
-    """Who asks. What a token that counts does not carry (a role, a purpose) is written down with
-    whose token it is. Raises: Refused."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        challenge = {"WWW-Authenticate": "Bearer"}
-        raise Refused("ACCESS_DENIED", "send an access token: Authorization: Bearer …", challenge)
-    checked = service.tokens.check(token.strip())
-    emergency = headers.get(EMERGENCY_HEADER.lower(), "false").lower()
-    if emergency not in ("true", "false"):
-        raise Refused("INVALID_VALUE", f"{EMERGENCY_HEADER}: expected true or false")
-    purpose = headers.get(PURPOSE_HEADER.lower())
-    try:
-        who = signed_in(checked, purpose, emergency == "true")
-    except Refused as refusal:
-        issuer, subject = checked.provider.issuer, str(checked.claims.get("sub") or "-")[:200]
-        service.throttle.take(route.rate, f"{issuer} {subject}")
-        service.desk.sharing.turned_away(issuer, subject, route.name, refusal.code)
-        raise
-    return service.desk.sharing.requester(who)
 
 
 def _check_id(received: Received) -> None:

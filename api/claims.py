@@ -73,6 +73,12 @@ def _client(
     )
 
 
+def client_of(claims: Mapping[str, Any]) -> str | None:
+    """The program that the token was given to, where it says so."""
+    said = claims.get("client_id") or claims.get("azp")
+    return said if isinstance(said, str) and said.isprintable() and len(said) <= _MOST else None
+
+
 def at(claims: Any, path: str) -> Any:
     """What stands at a path of names joined by dots; None where nothing does. A name that holds
     dots itself (a claim named by an address) is found too."""

@@ -48,22 +48,26 @@ def end_consent(ask: Ask) -> Answer:
 
 CONSENT_ROUTES: tuple[Route, ...] = (
     Route(
-        name="create Consent", kind="Consent", does=Does.CREATE, letter="c",
+        name="create Consent", action="directive-write",
+        kind="Consent", does=Does.CREATE, letter="c",
         handler=create_consent, forms=(Form("POST", "Consent"),), body=("Consent",),
         summary="Keeps a wish of a person, or an order about their record", statuses=(201, 410),
     ),
     Route(
-        name="read Consent", kind="Consent", does=Does.READ, letter="r", handler=read_consent,
+        name="read Consent", action="directives",
+        kind="Consent", does=Does.READ, letter="r", handler=read_consent,
         forms=(Form("GET", "Consent/{id}"),), params=SHAPE, summary="One wish",
         statuses=(304, 410),
     ),
     Route(
-        name="search Consent", kind="Consent", does=Does.SEARCH, letter="s",
+        name="search Consent", action="directives",
+        kind="Consent", does=Does.SEARCH, letter="s",
         handler=search_consents, forms=search_forms("Consent"), params=(PATIENT, *SHAPE),
         summary="The wishes of a person that stand", statuses=(410,),
     ),
     Route(
-        name="end Consent", kind="Consent", does=Does.OPERATION, letter="u", handler=end_consent,
+        name="end Consent", action="directive-end",
+        kind="Consent", does=Does.OPERATION, letter="u", handler=end_consent,
         forms=(Form("POST", "Consent/{id}/$end"),), body=("Parameters",), operation="end",
         definition="urn:commonthread:operation:end-consent", summary="Ends a wish from now on",
     ),

@@ -213,7 +213,8 @@ def _params(kind: str) -> tuple[Param, ...]:
 ITEM_ROUTES: tuple[Route, ...] = (
     *(
         Route(
-            name=f"read {kind}", kind=kind, does=Does.READ, letter="r", handler=read_item,
+            name=f"read {kind}", action="item",
+            kind=kind, does=Does.READ, letter="r", handler=read_item,
             forms=(Form("GET", f"{kind}/{{id}}"),), params=SHAPE,
             summary=f"One {kind}", statuses=(304, 410),
         )
@@ -221,25 +222,29 @@ ITEM_ROUTES: tuple[Route, ...] = (
     ),
     *(
         Route(
-            name=f"search {kind}", kind=kind, does=Does.SEARCH, letter="s", handler=search_items,
+            name=f"search {kind}", action="items",
+            kind=kind, does=Does.SEARCH, letter="s", handler=search_items,
             forms=search_forms(kind), params=_params(kind),
             summary=f"A person's {kind} resources, newest first", statuses=(410,),
         )
         for kind in SEARCHED
     ),
     Route(
-        name="read Provenance", kind="Provenance", does=Does.READ, letter="r",
+        name="read Provenance", action="item",
+        kind="Provenance", does=Does.READ, letter="r",
         handler=read_provenance, forms=(Form("GET", "Provenance/{id}"),), params=SHAPE,
         summary="Where an item comes from; it has the item's id", statuses=(304, 410),
     ),
     Route(
-        name="search Provenance", kind="Provenance", does=Does.SEARCH, letter="s",
+        name="search Provenance", action="item",
+        kind="Provenance", does=Does.SEARCH, letter="s",
         handler=search_provenance, forms=search_forms("Provenance"),
         params=(Param("target", Kind.REFERENCE, "The item: TYPE/ID"), *SHAPE),
         summary="The provenance of an item", statuses=(410,),
     ),
     Route(
-        name="search List", kind="List", does=Does.SEARCH, letter="s", handler=search_lists,
+        name="search List", action="items",
+        kind="List", does=Does.SEARCH, letter="s", handler=search_lists,
         forms=search_forms("List"), params=(PATIENT, *SHAPE),
         summary="Per heading and source, what silence means", statuses=(410,),
     ),

@@ -259,12 +259,11 @@ def _shifted(day: str, days: int) -> str:
 
 
 def moments(span: Span) -> tuple[Instant | None, Instant | None]:
-    """The first and last second of a span of days."""
+    """The first second of a span of days, and the first after it."""
 
-    def at(day: str, time: str) -> Instant:
-        return to_instant(datetime.fromisoformat(f"{day}T{time}").replace(tzinfo=UTC))
+    def at(day: str) -> Instant:
+        return to_instant(datetime.fromisoformat(f"{day}T00:00:00").replace(tzinfo=UTC))
 
-    return (
-        at(span.start, "00:00:00") if span.start else None,
-        at(span.end, "23:59:59") if span.end else None,
-    )
+    after = _shifted(span.end, 1) if span.end else None
+    open_end = after is None or after == span.end
+    return at(span.start) if span.start else None, None if open_end else at(after or "")

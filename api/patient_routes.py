@@ -196,6 +196,7 @@ def everything(ask: Ask) -> Answer:
         types=types,
         offset=ask.offset,
         count=ask.page_size(),
+        action="everything",
     )
     record = page.record
     subject = reference(record)
@@ -249,25 +250,29 @@ def claim_relationship(ask: Ask) -> Answer:
 
 PATIENT_ROUTES: tuple[Route, ...] = (
     Route(
-        name="read Patient", kind="Patient", does=Does.READ, letter="r", handler=read_patient,
+        name="read Patient", action="read",
+        kind="Patient", does=Does.READ, letter="r", handler=read_patient,
         forms=(Form("GET", "Patient/{id}"),), params=SHAPE, summary="One person",
         statuses=(304, 410),
     ),
     Route(
-        name="search Patient", kind="Patient", does=Does.SEARCH, letter="s",
+        name="search Patient", action="search",
+        kind="Patient", does=Does.SEARCH, letter="s",
         handler=search_patients, forms=search_forms("Patient"), rate="searches",
         params=(*PATIENT_PARAMS, COUNT, *SHAPE),
         summary="Persons by identifier or demographics, as the Personal Demographics Service does",
     ),
     Route(
-        name="match Patient", kind="Patient", does=Does.OPERATION, letter="s",
+        name="match Patient", action="match",
+        kind="Patient", does=Does.OPERATION, letter="s",
         handler=match_patients, forms=(Form("POST", "Patient/$match"),), rate="searches",
         body=("Parameters", "Patient"), operation="match",
         definition="http://hl7.org/fhir/OperationDefinition/Patient-match",
         summary="Persons who may be the one described, graded (IHE PDQm ITI-119)",
     ),
     Route(
-        name="cross-reference Patient", kind="Patient", does=Does.OPERATION, letter="s",
+        name="cross-reference Patient", action="identify",
+        kind="Patient", does=Does.OPERATION, letter="s",
         handler=cross_reference, rate="searches",
         forms=(Form("GET", "Patient/$ihe-pix"), Form("POST", "Patient/$ihe-pix")),
         params=(
@@ -282,14 +287,16 @@ PATIENT_ROUTES: tuple[Route, ...] = (
         summary="What other systems call the person of an identifier (IHE PIXm ITI-83)",
     ),
     Route(
-        name="everything of Patient", kind="Patient", does=Does.OPERATION, letter="r",
+        name="everything of Patient", action="everything",
+        kind="Patient", does=Does.OPERATION, letter="r",
         handler=everything, forms=(Form("GET", "Patient/{id}/$everything"),),
         params=(_TYPE, REVINCLUDE, COUNT, CURSOR, *SHAPE), operation="everything",
         definition="http://hl7.org/fhir/OperationDefinition/Patient-everything",
         summary="The whole record that may be seen", statuses=(410,),
     ),
     Route(
-        name="break glass of Patient", kind="Patient", does=Does.OPERATION, letter="r",
+        name="break glass of Patient", action="break-glass",
+        kind="Patient", does=Does.OPERATION, letter="r",
         handler=break_glass, forms=(Form("POST", "Patient/{id}/$break-glass"),),
         body=("Parameters",), operation="break-glass",
         definition="urn:commonthread:operation:break-glass",
@@ -297,7 +304,8 @@ PATIENT_ROUTES: tuple[Route, ...] = (
         statuses=(201, 410),
     ),
     Route(
-        name="claim a relationship to Patient", kind="Patient", does=Does.OPERATION, letter="r",
+        name="claim a relationship to Patient", action="claim",
+        kind="Patient", does=Does.OPERATION, letter="r",
         handler=claim_relationship, forms=(Form("POST", "Patient/{id}/$claim-relationship"),),
         body=("Parameters",), operation="claim-relationship",
         definition="urn:commonthread:operation:claim-relationship",

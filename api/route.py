@@ -126,6 +126,7 @@ class Route:
 
     Attributes:
         kind: resource type; '' for what is about no type.
+        action: as it is written down (audit/actions.py).
         letter: of the scope that it needs (r, s, c).
         rate: which limit counts it: `searches` or `reads`.
         summary: what it does, in a sentence.
@@ -136,6 +137,7 @@ class Route:
 
     name: str
     kind: str
+    action: str
     does: Does
     forms: tuple[Form, ...]
     letter: str

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from api.app import Service, build_app
+from api.app import build_app
 from api.cursors import Cursors
 from api.demo_issuer import demo_keys
 from api.metrics import Metrics
 from api.providers import Fetch, ProviderKeys, fetch_json
 from api.render_lists import Naming
 from api.route import Desk
+from api.sign_in import Service
 from api.throttle import Throttle
 from api.tokens import TokenCheck
 from schemas.dates import Clock, to_instant

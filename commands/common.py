@@ -8,7 +8,7 @@ Rules:
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas.errors import InputError
+from schemas.visible import visible, visible_lines
 
 if TYPE_CHECKING:
     from wiring import Workspace
@@ -57,14 +58,20 @@ def finish(document: Any, lines: list[str], as_json: bool) -> None:
     if as_json:
         show_json(document)
     else:
-        click.echo("\n".join(lines))
+        show_lines(lines)
+
+
+def show_lines(lines: Iterable[str]) -> None:
+    """Lines for people; what somebody typed cannot make two lines of one."""
+    click.echo("\n".join(map(visible, lines)))
 
 
 def show_json(document: Any) -> None:
     """One JSON document on standard output."""
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    click.echo(visible_lines(text))
 
 
 @contextmanager

@@ -109,7 +109,9 @@ def _published_at_once(root: Path, purpose: str | None, persons: Sequence[Person
         with workspace.exclusive(), workspace.store() as store:
             actor = workspace.actor(action.value, purpose)
             with failure_recorded(actor, action, store, clock, persons=persons):
-                report = link_records(store, workspace.settings, workspace.model_file, clock)
+                report = link_records(
+                    store, workspace.settings, workspace.model_file, clock, by=actor
+                )
             record(actor, action, store, clock, persons=persons, run=report.run_id)
     except WorkspaceBusy:
         return "another run is at work in this workspace; the next link publishes it"

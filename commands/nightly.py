@@ -17,6 +17,7 @@ from commands.common import (
     purpose_option,
     report_option,
     show_json,
+    show_lines,
     strict_option,
 )
 
@@ -115,6 +116,7 @@ def _approve(root: Path, run: int, as_json: bool, purpose: str | None) -> None:
                 run,
                 clock,
                 lambda: record(actor, Action.LINK_APPROVE, store, clock, approved=run),
+                by=actor,
             )
     finish(link_document(report), link_lines(report), as_json)
 
@@ -164,6 +166,7 @@ def _link(root: Path, full: bool, as_json: bool, purpose: str | None) -> None:
                 clock,
                 full=full,
                 progress=lambda stage, done, total: bar(stage, done, total=total),
+                by=actor,
             )
         record(actor, Action.LINK, store, clock, run=report.run_id)
     finish(link_document(report), link_lines(report), as_json)
@@ -178,10 +181,12 @@ def nightly(root: Path, as_json: bool, strict: bool, purpose: str | None) -> Non
     """The main job: ingest, link, publish, report. Safe to run again after any crash."""
     from consent.commands import Action
     from service.access import permit
+    from service.audit_detection import detect_new
+    from service.audit_reports_nightly import deliver
     from service.nightly import nightly as run
     from service.report import write_report
     from service.summary import nightly_document, nightly_lines
-    from wiring import clock
+    from wiring import clock, report_desk
 
     workspace = opened(root)
     with workspace.exclusive(), workspace.store() as store, progress_bar("nightly") as bar:
@@ -197,7 +202,14 @@ def nightly(root: Path, as_json: bool, strict: bool, purpose: str | None) -> Non
                 read_progress=bar,
                 link_progress=lambda stage, done, total: bar(stage, done, total=total),
             )
+        report.late += workspace.witnesses_asked(store, actor)
+        detect_new(store, workspace.settings, actor, clock)
         page = write_report(workspace.reports, workspace.settings, report, clock())
+        delivered = deliver(
+            store, workspace.settings, clock(), root,
+            lambda: report_desk(workspace, store, actor, verify=False),
+        )  # fmt: skip
+        report.late += delivered.notices
     finish(nightly_document(report, page), nightly_lines(report, page), as_json)
     exit_if_strict(strict, report.sources)
 
@@ -271,4 +283,4 @@ def evaluate(
     if as_json:
         show_json(asdict(found))
     else:
-        click.echo("\n".join(evaluation_lines(found)))
+        show_lines(evaluation_lines(found))

@@ -16,6 +16,7 @@ from commands.common import (
     purpose_option,
     record_name,
     show_json,
+    show_lines,
 )
 from schemas.errors import InputError, InvalidValue
 
@@ -45,7 +46,7 @@ def person_show(root: Path, person_id: str, as_json: bool, purpose: str | None) 
     if as_json:
         show_json(shown)
     else:
-        click.echo("\n".join(person_lines(shown)))
+        show_lines(person_lines(shown))
 
 
 @person.command("export")
@@ -190,7 +191,7 @@ def explain(root: Path, left: str, right: str, as_json: bool, purpose: str | Non
     if as_json:
         show_json(asdict(found))
     else:
-        click.echo("\n".join(explanation_lines(found)))
+        show_lines(explanation_lines(found))
 
 
 @click.group()
@@ -219,4 +220,4 @@ def quarantine_list(
     if as_json:
         show_json(rows)
     else:
-        click.echo("\n".join(quarantine_lines(rows)))
+        show_lines(quarantine_lines(rows))

@@ -18,6 +18,7 @@ from commands.common import (
     reason_option,
     record_name,
     show_json,
+    show_lines,
 )
 from commands.lean import leave_pandas_out
 from schemas.errors import CommonthreadError, InputError, NotFound
@@ -129,7 +130,7 @@ def answer_each(root: Path, kind: str | None, purpose: str | None) -> None:
                 raise
             click.echo(str(none))
             break
-        click.echo("\n".join(["", *shown_lines(shown, command=False), ""]))
+        show_lines(["", *shown_lines(shown, command=False), ""])
         verdict, reason = _asked()
         if verdict == QUIT:
             break
@@ -282,4 +283,4 @@ def review_agreement(root: Path, as_json: bool, purpose: str | None) -> None:
     if as_json:
         show_json(found.document)
     else:
-        click.echo("\n".join(agreement_lines(found)))
+        show_lines(agreement_lines(found))

@@ -39,6 +39,8 @@ def serve(root: Path, host: str, port: int, workers: int) -> None:
     import uvicorn
 
     from api.metrics import MULTIPROCESS
+    from service.access import record
+    from wiring import clock
 
     workspace = opened(root)
     _check_providers(workspace)
@@ -46,6 +48,11 @@ def serve(root: Path, host: str, port: int, workers: int) -> None:
         click.echo("a demo workspace: `commonthread token` signs in here", err=True)
     os.environ[WORKSPACE_VARIABLE] = str(workspace.root.resolve())
     os.environ[WORKERS_VARIABLE] = str(workers)
+    with workspace.store() as store:
+        record(
+            workspace.actor("serve", None), "serve", store, clock,
+            host=host, port=port, workers=workers,
+        )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="commonthread-metrics-") as counts:
         if workers > 1:
             os.environ[MULTIPROCESS] = counts
@@ -83,7 +90,7 @@ def application() -> FastAPI:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     workspace = opened(Path(os.environ[WORKSPACE_VARIABLE]))
     return serving_app(
-        workspace.sharing, workspace.settings, workspace.keys,
+        workspace.served, workspace.settings, workspace.keys,
         int(os.environ.get(WORKERS_VARIABLE, "1")),
     )  # fmt: skip
 
@@ -114,6 +121,8 @@ def token(
     from api.demo_issuer import SCOPES, mint
     from consent.roles import role_of_directory
     from schemas.codes import PURPOSES
+    from service.access import record
+    from wiring import clock
 
     workspace = opened(root)
     if not workspace.settings.demo:
@@ -130,10 +139,14 @@ def token(
             and role in (None, role_of_directory(entry.role))
             and role_of_directory(entry.role) is not None
         ]
-    if not found:
-        raise NotFound("no active member of staff of this id, role and organisation")
-    who = found[0]
-    chosen = role_of_directory(who.role) or ""
+        if not found:
+            raise NotFound("no active member of staff of this id, role and organisation")
+        who = found[0]
+        chosen = role_of_directory(who.role) or ""
+        record(
+            workspace.actor("token", None), "token", sharing.store, clock,
+            staff=who.staff_id, staff_role=chosen, purposes=list(purposes), minutes=minutes,
+        )  # fmt: skip
     minted = mint(
         workspace.settings, workspace.keys, who, chosen, purposes, time.time(),
         scopes=scope or SCOPES, minutes=minutes,

@@ -39,7 +39,7 @@ def demo(root: Path, people: int, seed: int, items_per_person: float | None, as_
     from consent.commands import Action
     from demo import generate, settings_text
     from demo.agreements import agreements
-    from service.access import event
+    from service.access import event, record
     from wiring import account, clock, create_workspace, refuse_if_made
 
     refuse_if_made(root)
@@ -56,10 +56,13 @@ def demo(root: Path, people: int, seed: int, items_per_person: float | None, as_
         )
     workspace = create_workspace(root, settings_text(account()))
     with workspace.store() as store:
-        signed = event(
-            workspace.actor("demo", None), Action.AGREEMENT_WRITE, clock, agreements="demo"
-        )
+        actor = workspace.actor("demo", None)
+        signed = event(actor, Action.AGREEMENT_WRITE, clock, agreements="demo")
         store.write_agreements(agreements(), signed)
+        record(
+            actor, "demo", store, clock,
+            people=summary.people, records=sum(summary.records.values()), seed=seed,
+        )  # fmt: skip
     document = {"workspace": str(root), "people": summary.people, "records": summary.records}
     line = (
         f"{root}: {summary.people:,} people, {sum(summary.records.values()):,} client records "

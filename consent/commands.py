@@ -50,6 +50,23 @@ class Action(StrEnum):
     AGREEMENT_WRITE = "agreement-write"
     BREAK_GLASS_LIST = "break-glass-list"
     BREAK_GLASS_REVIEW = "break-glass-review"
+    AUDIT_STATUS = "audit-status"
+    AUDIT_VERIFY = "audit-verify"
+    AUDIT_CHECKPOINT = "audit-checkpoint"
+    AUDIT_PROVE = "audit-prove"
+    AUDIT_BUNDLE = "audit-bundle"
+    AUDIT_KEYS = "audit-keys"
+    AUDIT_MEND = "audit-mend"
+    AUDIT_REPORT = "audit-report"
+    AUDIT_DETECT = "audit-detect"
+    AUDIT_ALERT_LIST = "audit-alert-list"
+    AUDIT_ALERT_SHOW = "audit-alert-show"
+    AUDIT_ALERT_WRITE = "audit-alert-write"
+    AUDIT_WATCH = "audit-watch"
+    AUDIT_RETENTION = "audit-retention"
+    AUDIT_HOLD = "audit-hold"
+    AUDIT_HOLD_LIST = "audit-hold-list"
+    AUDIT_HOLD_RELEASE = "audit-hold-release"
 
 
 class Role(StrEnum):
@@ -93,6 +110,10 @@ GRANTS: dict[Role, dict[Action, frozenset[str]]] = {
         Action.REVIEW_AGREEMENT: _QUALITY,
         Action.BACKUP: _QUALITY,
         Action.RESTORE: _QUALITY,
+        Action.AUDIT_STATUS: _QUALITY,
+        Action.AUDIT_VERIFY: _QUALITY,
+        Action.AUDIT_CHECKPOINT: _QUALITY,
+        Action.AUDIT_MEND: _QUALITY,
     },
     Role.OPERATOR: {
         Action.INGEST: _QUALITY,
@@ -100,6 +121,11 @@ GRANTS: dict[Role, dict[Action, frozenset[str]]] = {
         Action.NIGHTLY: _QUALITY,
         Action.BACKUP: _QUALITY,
         Action.RESTORE: _QUALITY,
+        Action.AUDIT_STATUS: _QUALITY,
+        Action.AUDIT_VERIFY: _QUALITY,
+        Action.AUDIT_CHECKPOINT: _QUALITY,
+        Action.AUDIT_KEYS: _QUALITY,
+        Action.AUDIT_MEND: _QUALITY,
     },
     Role.IG_OFFICER: {
         Action.PERSON_SHOW: _AUDIT,
@@ -116,6 +142,22 @@ GRANTS: dict[Role, dict[Action, frozenset[str]]] = {
         Action.AGREEMENT_WRITE: _AUDIT,
         Action.BREAK_GLASS_LIST: _AUDIT,
         Action.BREAK_GLASS_REVIEW: _AUDIT,
+        Action.AUDIT_STATUS: _AUDIT,
+        Action.AUDIT_VERIFY: _AUDIT,
+        Action.AUDIT_CHECKPOINT: _AUDIT,
+        Action.AUDIT_PROVE: _AUDIT,
+        Action.AUDIT_BUNDLE: _AUDIT,
+        Action.AUDIT_KEYS: _AUDIT,
+        Action.AUDIT_REPORT: _AUDIT,
+        Action.AUDIT_DETECT: _AUDIT,
+        Action.AUDIT_ALERT_LIST: _AUDIT,
+        Action.AUDIT_ALERT_SHOW: _AUDIT,
+        Action.AUDIT_ALERT_WRITE: _AUDIT,
+        Action.AUDIT_WATCH: _AUDIT,
+        Action.AUDIT_RETENTION: _AUDIT,
+        Action.AUDIT_HOLD: _AUDIT,
+        Action.AUDIT_HOLD_LIST: _AUDIT,
+        Action.AUDIT_HOLD_RELEASE: _AUDIT,
     },
 }
 """Role → action → purposes it may be done for."""

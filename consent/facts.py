@@ -95,7 +95,7 @@ def situation(
     second_person: str | None = None,
 ) -> Situation:
     """What counts now, of all that is known."""
-    ties = tuple(one for one in relationships if _ties(one, requester, at))
+    ties = tuple(one for one in relationships if tied(one, requester, at))
     wishes = tuple(d for d in directives if holds(d.start, d.end, at) and is_about(d, requester))
     return Situation(
         requester, facts, ties, wishes, terms, at, by_place, exempt, second_person,
@@ -142,7 +142,8 @@ def in_force(agreements: Iterable[Agreement], at: Instant) -> tuple[Agreement, .
     return tuple(one for one in newest.values() if holds(one.start, one.end, at))
 
 
-def _ties(one: Relationship, requester: Requester, at: Instant) -> bool:
+def tied(one: Relationship, requester: Requester, at: Instant) -> bool:
+    """Whether a relationship is the requester's, and holds now."""
     return (
         one.organisation == requester.organisation
         and (one.team is None or one.team == requester.team)

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from linkage import standardise as std
 from linkage.columns import Column
-from linkage.features import NO_DATES, Crowds, column_jobs, name_columns
+from linkage.features import NO_DATES, column_jobs, name_columns
 from linkage.model import ColumnSpec
 from schemas.errors import InvalidValue
 
@@ -71,7 +71,7 @@ class AskedReader:
     def __init__(self, extra: Sequence[ColumnSpec] = (), accept_test_numbers: bool = False) -> None:
         self._extra, self._accept_test_numbers = tuple(extra), accept_test_numbers
         empty = pa.table({"source": pa.array([], pa.string())})
-        self._columns = tuple(column_jobs(empty, Crowds(None), accept_test_numbers, self._extra))
+        self._columns = tuple(column_jobs(empty, accept_test_numbers, self._extra))
         self._names: Callable[[tuple[Cell | None, ...]], dict[str, tuple[Value, ...]]]
         self._names = lru_cache(REMEMBERED)(_names)
         self._value: Callable[[str, Cell], tuple[Value, ...]]
@@ -103,7 +103,7 @@ class AskedReader:
             value = int(one.replace("-", "")) if name == "birth_date" else one
             return () if value in NO_DATES else (value,)
         table = _one_row({_CELL_OF.get(name, name): cell})
-        jobs = column_jobs(table, Crowds(None), self._accept_test_numbers, self._extra)
+        jobs = column_jobs(table, self._accept_test_numbers, self._extra)
         return _values(jobs[name]())
 
 

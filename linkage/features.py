@@ -7,13 +7,14 @@ Rules:
   order in which records arrived.
 - A telephone, e-mail address or identifier borne by very many records (a care home, a hostel, a
   placeholder) carries no evidence. Where a table holds records as they are and as they were, each
-  is read in its own crowd: a row whose values became a crowd's, or ceased to be, stands twice.
+  is read in its own crowd: a row whose values became a crowd's, or ceased to be, stands twice
+  (linkage/prepared.py).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -23,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linkage import standardise as std
-from linkage.columns import Codes, Column, Features, Values, Versions, by_code, encode
+from linkage.columns import Codes, Column, Features, Values, by_code, encode
 from linkage.founders import founder_order
 from linkage.model import ColumnSpec
 from linkage.telephones import telephone
@@ -33,6 +34,10 @@ IDENTIFIERS = 6
 """How many further identifiers of a record are compared."""
 CROWD = 24
 """A contact point borne by more records than this is a crowd's, not a person's."""
+CROWDED = ("phone", "email", "identifier")
+"""Columns in which a crowd's value carries no evidence."""
+NAMES = ("family", "given", "middle")
+"""Columns of names, which share their values."""
 NO_DATES = (19000101, 18000101)
 """Dates, as yyyymmdd, that stand for none."""
 SETS = 8
@@ -70,7 +75,6 @@ def build_features(
     keeps_apart: Collection[str] = (),
     accept_test_numbers: bool = False,
     extra: Sequence[ColumnSpec] = (),
-    versions: Versions | None = None,
 ) -> Features:
     """Features of every record of a table.
 
@@ -80,43 +84,63 @@ def build_features(
         keeps_apart: sources that hold their own records to be different people.
         accept_test_numbers: NHS numbers of the reserved 999 range count as evidence.
         extra: further columns of the table and how to read them.
-        versions: which rows are records as they are now, as they were, or both; the rows are then
-            in their order already, and after them stand once more those that were both and changed
-            with a crowd: first as they are now, at the end as they were.
     """
-    row, table = in_founder_order(table) if versions is None else (np.arange(len(table)), table)
-    crowds = Crowds(versions)
-    jobs = column_jobs(table, crowds, accept_test_numbers, extra)
+    row, table = in_founder_order(table)
+    found, verified = standardised(table, accept_test_numbers=accept_test_numbers, extra=extra)
+    columns = dict(found)
+    for name in CROWDED:
+        if name in columns:
+            columns[name] = without_crowds(columns[name])
+    return features_of(row, columns, verified, keeps_apart)
+
+
+def standardised(
+    table: pa.Table, *, accept_test_numbers: bool, extra: Sequence[ColumnSpec]
+) -> tuple[Mapping[str, Column], npt.NDArray[np.bool_]]:
+    """The columns of every row of a table, in its order, crowds and all, and which rows' NHS
+    numbers were traced, if they have one. Args: see `build_features`."""
+    jobs = column_jobs(table, accept_test_numbers, extra)
     # Arrow's kernels let other threads run: two columns are read side by side.
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         names = pool.submit(name_columns, table)
         found = {name: pool.submit(job) for name, job in jobs.items()}
         columns = {**names.result(), **{name: job.result() for name, job in found.items()}}
     sources, source_names = encode(_column(table, "source"))
-    apart = np.array([s in keeps_apart for s in source_names.to_pylist()] or [False])
     columns["source"] = Column(sources[None, :], Values(source_names))
-    columns["source"].values.set_part("apart", apart.astype(np.int64))
-    verified = pc.fill_null(pc.equal(_column(table, "nhs_status"), "01"), False)
-    twice = crowds.changed
-    if len(twice):
-        columns = {name: crowds.appended(name, column) for name, column in columns.items()}
-        row, sources = np.append(row, row[twice]), np.append(sources, sources[twice])
-        verified = pa.concat_arrays([verified, verified.take(pa.array(twice))])
-    return Features(
-        row=row,
-        columns={name: column for name, column in columns.items() if not column.empty},
-        apart=apart[sources] if len(row) else np.zeros(0, bool),
-        verified=verified.to_numpy(zero_copy_only=False) & (columns["nhs_number"].codes[0] >= 0),
-    )
+    traced = pc.fill_null(pc.equal(_column(table, "nhs_status"), "01"), False)
+    kept = {name: column for name, column in columns.items() if not column.empty}
+    return kept, traced.to_numpy(zero_copy_only=False)
+
+
+def features_of(
+    row: npt.NDArray[np.int64],
+    columns: Mapping[str, Column],
+    traced: npt.NDArray[np.bool_],
+    keeps_apart: Collection[str],
+) -> Features:
+    """Features from their columns.
+
+    Args:
+        row: (n,) where each stood in its table.
+        traced: (n,) whether the NHS number was traced, if there is one.
+    """
+    apart = verified = np.zeros(len(row), bool)
+    if "source" in columns:
+        source = columns["source"]
+        flags = np.array([name in keeps_apart for name in source.values.array.to_pylist()])
+        source.values.set_part("apart", flags.astype(np.int64))
+        apart = flags[source.codes[0]]
+    if "nhs_number" in columns:
+        verified = traced & (columns["nhs_number"].codes[0] >= 0)
+    held = {name: column for name, column in columns.items() if not column.empty}
+    return Features(row=row, columns=held, apart=apart, verified=verified)
 
 
 def column_jobs(
-    table: pa.Table,
-    crowds: Crowds,
-    accept_test_numbers: bool,
-    extra: Sequence[ColumnSpec],
+    table: pa.Table, accept_test_numbers: bool, extra: Sequence[ColumnSpec]
 ) -> dict[str, Callable[[], Column]]:
-    """How each column of features but the names' and the source is read from a table."""
+    """How each column of features but the names' and the source is read from a table, crowds and
+    all."""
     return {
         "nhs_number": lambda: _plain(
             table, "nhs_number", partial(_nhs_numbers, accept_test_numbers)
@@ -127,12 +151,10 @@ def column_jobs(
         "practice": lambda: _plain(table, "gp_practice", _practices),
         "address": lambda: _slots(table, "address", 2, std.address, std.street),
         "postcode": lambda: _slots(table, "postcode", 2, std.postcode),
-        "phone": lambda: crowds.without("phone", _slots(table, "phone", 2, telephone)),
+        "phone": lambda: _slots(table, "phone", 2, telephone),
         "uprn": lambda: _slots(table, "uprn", 2, std.uprn),
-        "email": lambda: crowds.without("email", _slots(table, "email", 1, std.email)),
-        "identifier": lambda: crowds.without(
-            "identifier", _slots(table, "identifier", IDENTIFIERS)
-        ),
+        "email": lambda: _slots(table, "email", 1, std.email),
+        "identifier": lambda: _slots(table, "identifier", IDENTIFIERS),
         **{spec.name: partial(_declared, table, spec) for spec in extra},
     }
 
@@ -218,7 +240,7 @@ def _slots(
     codes, values = encode(pa.concat_arrays(arrays) if len(arrays) > 1 else arrays[0])
     for step in steps:
         codes, values = _recode(step(values), codes)
-    return Column(_compacted(codes.reshape(len(arrays), -1)), Values(values))
+    return Column(compacted(codes.reshape(len(arrays), -1)), Values(values))
 
 
 def _values_by_slot(table: pa.Table, name: str, count: int) -> list[pa.Array]:
@@ -232,7 +254,7 @@ def _values_by_slot(table: pa.Table, name: str, count: int) -> list[pa.Array]:
     return [_slot(array, i) for i in range(count)]
 
 
-def _compacted(matrix: Codes) -> Codes:
+def compacted(matrix: Codes) -> Codes:
     """(slots, n) codes with repeats made missing and what is left moved to the front."""
     several = np.flatnonzero((matrix[1:] >= 0).any(axis=0))
     if not len(several):
@@ -283,7 +305,7 @@ def name_columns(table: pa.Table) -> dict[str, Column]:
     for name, slots in _NAME_SLOTS.items():
         stacked = [out[slot] for slot in slots if slot in out]
         if stacked:
-            codes = _compacted(np.stack(stacked))
+            codes = compacted(np.stack(stacked))
             codes[:, test_patient] = -1
             used = int(np.flatnonzero((codes >= 0).any(axis=1)).max(initial=0)) + 1
             columns[name] = Column(codes[:used], values)
@@ -374,47 +396,20 @@ def _sexes(array: pa.Array) -> pa.Array:
     return pc.if_else(known, array, pa.scalar(None, pa.string()))
 
 
-class Crowds:
-    """Makes missing the values that more than `CROWD` records bear; and remembers the rows that
-    stand for records as they are and as they were, where that is no longer the same."""
-
-    def __init__(self, versions: Versions | None) -> None:
-        self._versions = versions
-        self._former: dict[str, Codes] = {}
-        self._changed: dict[str, npt.NDArray[np.int64]] = {}
-
-    def without(self, name: str, column: Column) -> Column:
-        """The column without crowds: each row's among the records of its time."""
-        if self._versions is None:
-            return _without_crowds(column, slice(None))
-        now = _without_crowds(column, self._versions.now)
-        before = _without_crowds(column, self._versions.before)
-        differ = (now.codes != before.codes).any(axis=0)
-        if differ.any():
-            self._former[name] = before.codes
-            both = self._versions.now & self._versions.before
-            self._changed[name] = np.flatnonzero(differ & both)
-        codes = np.where(self._versions.now, now.codes, before.codes)
-        return Column(codes, column.values)
-
-    @property
-    def changed(self) -> npt.NDArray[np.int64]:
-        """Rows that stand for both and changed, ascending."""
-        found = list(self._changed.values())
-        return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
-
-    def appended(self, name: str, column: Column) -> Column:
-        """The column with the changed rows as they were at its end."""
-        former = self._former.get(name, column.codes)[:, self.changed]
-        return Column(np.concatenate([column.codes, former], axis=1), column.values)
+def bearers(codes: Codes, values: int) -> npt.NDArray[np.int64]:
+    """(values + 1,) how often each value is borne; at the end, where a missing one looks, 0."""
+    return np.bincount(codes[codes >= 0], minlength=values + 1)
 
 
-def _without_crowds(column: Column, counted: npt.NDArray[np.bool_] | slice) -> Column:
-    """The column with values borne by more than `CROWD` of the rows counted made missing."""
+def is_crowd(borne: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether a value is a crowd's, by how often it is borne."""
+    return np.asarray(borne > CROWD)
+
+
+def without_crowds(column: Column) -> Column:
+    """The column with values borne by more than `CROWD` of the rows made missing."""
     codes = column.codes
-    among = codes[:, counted]
-    counts = np.bincount(among[among >= 0], minlength=len(column.values) + 1)
-    crowd = (codes >= 0) & (counts > CROWD)[np.maximum(codes, 0)]
+    crowd = is_crowd(bearers(codes, len(column.values)))[codes]
     if not crowd.any():
         return column
-    return Column(_compacted(np.where(crowd, -1, codes).astype(np.int32)), column.values)
+    return Column(compacted(np.where(crowd, -1, codes)), column.values)

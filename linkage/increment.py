@@ -21,10 +21,9 @@ Rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +32,8 @@ import pyarrow.compute as pc
 
 from linkage.blocking import Blocker, Blocks, Proposals, RuleReport
 from linkage.cluster import cluster
-from linkage.columns import Column, Features, Versions
+from linkage.columns import Features, Versions
 from linkage.engine import CHUNK, Edges, Progress, compared_blocks, histogram, joining
-from linkage.features import build_features
 from linkage.guards import DECIDED_APART, GUARDS, PairKeys, among, pair_keys
 from linkage.live import (
     Ids,
@@ -50,6 +48,7 @@ from linkage.live import (
 )
 from linkage.model import Model
 from linkage.part_scorers import Scorers
+from linkage.prepared import Prepared
 from linkage.score import Bits
 from linkage.state import EDGES, RECORDS, TASKS, Decided, LinkState
 from linkage.views import Bools
@@ -66,6 +65,7 @@ class Linked:
     Attributes:
         rules, compared: what each blocking rule did among pairs with a dirty record.
         histogram: (edges of bins in bits, counts) of all edges of the state.
+        prepared: what it read the records from.
         stats: records `dirty`, `crossed` (through a block or a crowd), in the `region`;
             `components_over_two` and `contested` of the region.
     """
@@ -75,6 +75,7 @@ class Linked:
     compared: int
     histogram: tuple[Bits, npt.NDArray[np.int64]]
     stats: dict[str, int]
+    prepared: Prepared
 
 
 def link_increment(
@@ -92,6 +93,7 @@ def link_increment(
     threads: int | None = None,
     chunk: int = CHUNK,
     progress: Progress | None = None,
+    prepared: Prepared | None = None,
 ) -> Linked:
     """Links the live records, given what the last link left.
 
@@ -102,17 +104,19 @@ def link_increment(
         decided, before: declarations as they stand, and as they stood at the last link.
         progress: told when each of the stages features, blocks, compare, decide, state is done,
             and of pairs within compare.
+        prepared: every version of `now` and `past`, where they were read before under the same
+            columns and settings; `now` and `past` need only say which they are then.
 
-    Raises: ValueError where `past` is not of the records that are changed or withdrawn.
+    Raises: ValueError where `past` is not of the records that are changed or withdrawn, or where
+    `prepared` lacks a version.
     """
-    live, position = Live.of(now, state)
-    read = partial(
-        build_features,
-        keeps_apart=keeps_apart,
-        accept_test_numbers=accept_test_numbers,
-        extra=model.columns,
-    )
-    features, versions = _features(live, now, position, past, read)
+    if prepared is None:
+        both = pa.concat_tables([now, past.select(now.column_names)]) if len(past) else now
+        prepared = Prepared.read(both, accept_test_numbers=accept_test_numbers, extra=model.columns)
+    rows = prepared.rows_of(now["version_id"].to_numpy())
+    order = prepared.in_order(rows)
+    live = Live.of(now, order, state)
+    features, versions = _features(live, rows[order], past, prepared, keeps_apart)
     _tell(progress, "features", len(live))
     blockers, dirty, crossed = _blockers(live, features, versions, model, threads)
     _tell(progress, "blocks", len(live))
@@ -140,6 +144,7 @@ def link_increment(
         sum(rule.credited for rule in rules),
         histogram(left.edges["bits"].to_numpy()),
         {**counts, **counted},
+        prepared,
     )
     _tell(progress, "state", len(live))
     return linked
@@ -159,46 +164,24 @@ def _tell(progress: Progress | None, stage: str, done: int) -> None:
 
 
 def _features(
-    live: Live, now: pa.Table, position: Ids, past: pa.Table, read: Callable[..., Features]
+    live: Live, position: Ids, past: pa.Table, held: Prepared, keeps_apart: Collection[str]
 ) -> tuple[Features, Versions | None]:
     """Features of the live records, in the order of rows, and after them of former versions; and
     which rows stand for what. Where nothing went before, all rows are live.
 
     Args:
-        position: where in `now` each row stands.
-        read: `build_features` as it is asked for here, of a table and versions.
+        position: the row in `held` of each row.
     """
     changed = live.ids[live.fresh & (live.known >= 0)]
     former = np.sort(np.concatenate([changed, live.withdrawn]))
     if not np.array_equal(np.sort(past["record_id"].to_numpy()), former):
         raise ValueError("past: expected one row of each record that is changed or withdrawn")
-    fresh = np.empty(len(live), bool)
-    fresh[position] = live.fresh[live.place]
-    current = np.arange(len(now) + len(past)) < len(now)
-    versions = Versions(current, np.append(~fresh, np.ones(len(past), bool)))
-    both = pa.concat_tables([now, past.select(now.column_names)]) if len(past) else now
-    # Codes are put in the order of rows, and not the values that they stand for.
-    features = read(both.combine_chunks(), versions=versions)
-    twice = features.row[len(both) :]
-    versions.before[twice] = False
-    as_it_was = np.arange(len(both), len(features))
-    order = np.concatenate([position, np.arange(len(now), len(features))])
-    whole = Versions(
-        np.append(versions.now, np.zeros(len(as_it_was), bool))[order],
-        np.append(versions.before, np.ones(len(as_it_was), bool))[order],
-    )
-    return _in_order(features, order), whole if whole.before.any() else None
-
-
-def _in_order(features: Features, order: Ids) -> Features:
-    """The rows in another order, of the same values."""
-    if np.array_equal(order, np.arange(len(order))):
-        return features
-    columns = {
-        name: Column(column.codes.take(order, axis=1), column.values)
-        for name, column in features.columns.items()
-    }
-    return Features(features.row[order], columns, features.apart[order], features.verified[order])
+    rows = np.concatenate([position, held.rows_of(past["version_id"].to_numpy())])
+    current = np.arange(len(rows)) < len(live)
+    before = ~live.fresh[live.place]
+    versions = Versions(current, np.append(before, np.ones(len(past), bool)))
+    features, versions = held.features(rows, versions, keeps_apart)
+    return features, versions if versions.before.any() else None
 
 
 def _blockers(

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linkage.compare import Levels
-from linkage.founders import founder_order
 from linkage.guards import GUARDS, PairKeys, pair_keys
 from linkage.state import PAIRS, RECORDS, LinkState
 from linkage.views import Bools, Rows
@@ -48,9 +47,12 @@ class Live:
         return len(self.ids)
 
     @staticmethod
-    def of(now: pa.Table, state: LinkState | None) -> tuple[Live, Ids]:
-        """The live records, and where in the table each row stands."""
-        position = founder_order(now["founder"].combine_chunks())
+    def of(now: pa.Table, position: Ids, state: LinkState | None) -> Live:
+        """The live records.
+
+        Args:
+            position: (n,) where in the table each row stands.
+        """
         ids = now["record_id"].to_numpy()
         by_id = np.argsort(ids, kind="stable")
         place = _inverse(by_id)[position]
@@ -60,7 +62,7 @@ class Live:
         known = found_at(ids, held)
         fresh = known < 0
         fresh[~fresh] = records["version_id"].to_numpy()[known[~fresh]] != version[~fresh]
-        live = Live(
+        return Live(
             ids=ids,
             version=version,
             row=_inverse(place),
@@ -69,7 +71,6 @@ class Live:
             fresh=fresh,
             withdrawn=held[found_at(held, ids) < 0],
         )
-        return live, position
 
     def find(self, ids: Ids) -> Ids:
         """Places of records, -1 for those that are not live."""
@@ -130,6 +131,25 @@ def found_at(wanted: Ids, ids: Ids) -> Ids:
     return table[np.where(inside, wanted - low, span)]
 
 
+class Places:
+    """Where ids stand that are in no order; each once."""
+
+    def __init__(self, ids: Ids) -> None:
+        high, low = (int(some) for some in (ids.max(initial=0), ids.min(initial=0)))
+        self._ids = None if low >= 0 and _dense(high, len(ids)) else np.sort(ids)
+        if self._ids is None:
+            self._place = np.full(high + 2, -1, np.int64)
+            self._place[ids] = np.arange(len(ids))
+        else:
+            self._place = np.append(np.argsort(ids), -1)
+
+    def find(self, wanted: Ids) -> Ids:
+        """The place of each wanted id (0 or more), -1 for nowhere."""
+        if self._ids is None:
+            return self._place.take(wanted, mode="clip")
+        return self._place[found_at(wanted, self._ids)]
+
+
 class Marks:
     """Flags of records, by id."""
 
@@ -148,6 +168,11 @@ class Marks:
     def set(self, ids: Ids) -> None:
         """Flags some records."""
         self._flags[self._at(ids)] = True
+
+    @property
+    def count(self) -> int:
+        """How many records are flagged."""
+        return int(self._flags.sum())
 
     def of(self, ids: Ids) -> Bools:
         """Whether each record is flagged."""

@@ -13,7 +13,8 @@
     ├── WorkspaceBusy        another run holds the workspace
     ├── WorkspaceMissing     no workspace where one was expected
     ├── StoreError           the database does not hold what it must (schema, key, seal)
-    │   └── LogFailed        what was asked could not be written down, so nothing is shown
+    │   ├── LogFailed        what was asked could not be written down, so nothing is shown
+    │   └── AuditBroken      the audit log is not what was signed: it was altered, cut short, forked
     └── NeedsDecision        a guarded step stopped and asks a person
 
 Rules:
@@ -114,6 +115,10 @@ class StoreError(CommonthreadError):
 
 class LogFailed(StoreError):
     """The audit log could not be written: nothing is shown or done. Says whom to ring."""
+
+
+class AuditBroken(StoreError):
+    """The audit log is not what it was when it was signed: altered, cut short, or of two kinds."""
 
 
 class NeedsDecision(CommonthreadError):

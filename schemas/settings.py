@@ -14,6 +14,7 @@ from schemas.identifiers import OdsCode, SourceId
 from schemas.items import Heading
 from schemas.records import WithdrawalReason
 from schemas.settings_api import ApiSettings, IdentityProvider
+from schemas.settings_audit import AuditSettings
 from schemas.settings_sharing import SharingSettings
 
 FORMATS = ("delimited", "fhir", "hl7v2")
@@ -258,6 +259,7 @@ class Settings:
     review: ReviewSettings = ReviewSettings()
     sharing: SharingSettings = field(default_factory=SharingSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
     providers: tuple[IdentityProvider, ...] = ()
 
     def source(self, source_id: str) -> SourceSettings | None:

@@ -38,6 +38,7 @@ from schemas.settings import (
     WholeList,
 )
 from schemas.settings_api_file import read_api, read_provider
+from schemas.settings_audit import read_audit
 from schemas.settings_sharing import read_sharing
 from schemas.settings_table import Checker, Table
 
@@ -81,6 +82,7 @@ def _settings(root: Table) -> Settings:
         review=_review(root.table("review"), {s.id for s in sources}),
         sharing=read_sharing(root.table("sharing"), {s.id for s in sources}, known),
         api=read_api(root.table("api")),
+        audit=read_audit(root.table("audit"), _time_zone),
         providers=providers,
     )
     root.done()

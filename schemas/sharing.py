@@ -144,6 +144,24 @@ BREAK_GLASS_REASONS: dict[str, str] = {
 }
 
 
+@dataclass(eq=False)
+class Call:
+    """One request on its way in, for the log; nothing is decided on it.
+
+    Attributes:
+        request_id: as the answer carries it. terminal: network address that it came from.
+        client: id of the program that asks, as its token names it.
+        asked: the way it came in, and the names of what was given; no value.
+        events: how many events of it are durable.
+    """
+
+    request_id: str
+    terminal: str | None = None
+    client: str | None = None
+    asked: str | None = None
+    events: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class SignedIn:
     """What a token says of whoever brought it; nothing of it is looked up yet.
@@ -178,6 +196,7 @@ class Requester:
         own_persons: records that are the requester's own or of their household.
         subject: of a person or a proxy who asks: whose record it is for them to see.
         emergency_declared: a role for emergencies says that the person is before it.
+        call: the request by which they ask; None for the command line.
     """
 
     staff_id: str
@@ -193,6 +212,7 @@ class Requester:
     subject: PersonId | None = None
     emergency_declared: bool = False
     break_glass: BreakGlass | None = None
+    call: Call | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.staff_id:

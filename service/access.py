@@ -15,6 +15,7 @@ from typing import Any
 
 from audit.events import AuditEvent, EventOutcome
 from consent.commands import Action, decide
+from schemas.codes import PURPOSES
 from schemas.dates import Clock
 from schemas.errors import CommonthreadError, NotPermitted
 from schemas.identifiers import PersonId
@@ -24,12 +25,14 @@ from service.ports import HeldRecord, Store
 @dataclass(frozen=True)
 class Actor:
     """Who asks: an account, and the role it is mapped to (None: no role). `named`: it is one of the
-    named staff, who see restricted persons' tasks and former identities."""
+    named staff, who see restricted persons' tasks and former identities. `terminal`: the machine
+    that the command was given at."""
 
     name: str
     role: str | None
     purpose: str
     named: bool = False
+    terminal: str | None = None
 
 
 def permit(actor: Actor, action: Action, store: Store, clock: Clock) -> None:
@@ -42,7 +45,7 @@ def permit(actor: Actor, action: Action, store: Store, clock: Clock) -> None:
 
 def record(
     actor: Actor,
-    action: Action,
+    action: str,
     store: Store,
     clock: Clock,
     *,
@@ -84,21 +87,26 @@ def failure_recorded(
 
 def event(
     actor: Actor,
-    action: Action,
+    action: str,
     clock: Clock,
     *,
     persons: Sequence[PersonId] = (),
     outcome: EventOutcome = EventOutcome.PERMITTED,
     **details: Any,
 ) -> AuditEvent:
-    """The event, for a change that is written in one transaction with it."""
+    """The event, for a change that is written in one transaction with it.
+
+    Args: `action`: a row of audit.actions.
+    """
+    if actor.terminal is not None:
+        details["terminal"] = actor.terminal
     return AuditEvent(
         at=clock(),
-        action=action.value,
+        action=str(action),
         outcome=outcome,
         actor=actor.name,
         role=actor.role or "-",
-        purpose=actor.purpose,
+        purpose=actor.purpose if actor.purpose in PURPOSES else "-",
         persons=tuple(persons),
         details=details,
     )

@@ -4,6 +4,8 @@ Rules:
 - A backup is a folder that is there whole or not at all: it is written under another name. The
   keys stand first, so that a backup of the database is never without the keys that were asked for.
 - The keys never lie in the folder of the database, nor it in theirs.
+- Of the audit log the signed checkpoint is saved, before the database is: what it covers is in the
+  database that is saved. Tiles are made anew from that.
 - Each folder has a manifest: every file's digest and size, what the database held, which keys it
   belongs to. The manifest is signed with a key of the keystore.
 - A restore stages everything beside what is there, erases there what was erased since, and only
@@ -28,12 +30,14 @@ from consent.commands import Action, decide
 from schemas.dates import Clock
 from schemas.errors import InputError, NotPermitted, StoreError
 from service.access import Actor, permit, record
-from service.ports import Store
+from service.ports import LogPlaces, Store
 
 MANIFEST, TABLES, FILES, READY = "manifest.json", "tables", "files", "ready"
 STAGING = ".restore"
 """Folder in a workspace in which a restore prepares its files."""
 KEYS = ("keystore.db", "workspace.key")
+LOG, LOG_FILES = "log", ("checkpoint", "vkeys", "vkeys.retired")
+"""Folder of the audit log, in a workspace as in a backup, and what of it is saved."""
 _FORMAT = 1
 _SUFFIX = ".commonthread-part"
 
@@ -72,8 +76,10 @@ class Place(Protocol):
         keys: Path,
         lists: Sequence[Path],
         live: Path | None,
-    ) -> Store:
-        """The database as saved, without what was erased since, beside the one that is there."""
+        logs: LogPlaces,
+    ) -> tuple[Store, Mapping[str, Any]]:
+        """The database as saved, without what was erased since, beside the one that is there; and
+        what became of the audit log."""
 
     def show(self) -> None:
         """Puts it in place; may be repeated."""
@@ -97,6 +103,7 @@ def backup(
     _check_places(out, keys)
     part, key_part = _begun(out), None if keys is None else _begun(keys)
     try:
+        _copy_log(root / LOG, part / LOG)
         tables, held = store.save(part / TABLES, key_part)
         _copy_files(root, part / FILES)
         about: dict[str, Any] = {
@@ -157,6 +164,19 @@ def _copy_files(root: Path, folder: Path) -> None:
     for path in (root / "partnership.toml", *sorted(root.glob("model*.json"))):
         if path.exists():
             _copy(path, folder / path.name)
+
+
+def _copy_log(log: Path, folder: Path) -> None:
+    """What cannot be made anew: the checkpoint, keys to check it, what witnesses signed last."""
+    folder.mkdir(mode=0o700)
+    witnessed = [p for p in (log / "witnessed").glob("*") if p.name.isdecimal()]
+    paths = [log / name for name in LOG_FILES]
+    paths += sorted(witnessed, key=lambda path: int(path.name))[-1:]
+    for path in paths:
+        if path.exists():
+            target = folder / path.relative_to(log)
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            _copy(path, target)
 
 
 def _copy_key_file(root: Path, folder: Path) -> None:
@@ -306,6 +326,9 @@ def complete(root: Path, place: Place) -> str:
     for key in KEYS:
         _move(staging / "keys" / key, keys / key)
     place.show()
+    if (staging / LOG).exists():
+        _set_aside(root / LOG)
+        _move(staging / LOG, root / LOG)
     # The settings last: a workspace is one by them.
     names = [p.name for p in (staging / FILES).iterdir()]
     for file in sorted(names, key=lambda n: n == "partnership.toml"):
@@ -314,6 +337,13 @@ def complete(root: Path, place: Place) -> str:
     _sync(staging)
     shutil.rmtree(staging)
     return name
+
+
+def _set_aside(log: Path) -> None:
+    """The log's folder under a name of its own: what was signed there is evidence."""
+    if log.exists():
+        number = len(list(log.parent.glob(f"{log.name}.set-aside-*"))) + 1
+        log.rename(log.with_name(f"{log.name}.set-aside-{number}"))
 
 
 def _move(path: Path, target: Path) -> None:
@@ -345,17 +375,19 @@ def restore(
     try:
         _stage_files(plan, staging)
         lists = [*plan.lists]
-        store = place.stage(
+        logs = LogPlaces(plan.folder / LOG, plan.root / LOG, staging / LOG, actor.name)
+        store, became = place.stage(
             plan.folder / TABLES,
             manifest["schema"],
             manifest["rows"],
             staging / "keys",
             lists,
             live if (live / KEYS[0]).exists() else None,
+            logs,
         )
         try:
             told = {"backup": manifest["backup"], "run": manifest["run"]}
-            record(actor, Action.RESTORE, store, clock, **told)
+            record(actor, Action.RESTORE, store, clock, **told, **became)
         finally:
             store.close()
     except BaseException:

@@ -36,7 +36,7 @@ def erase_record(
     source, local_id = SourceId(named[0]), LocalId(named[1])
     held = store.record(source, local_id)
     persons = [held.person_id] if held and held.person_id else []
-    told: dict[str, Any] = {"source": source, "reason": reason, "may_return": may_return}
+    told: dict[str, Any] = {"source": source, "instruction": reason, "may_return": may_return}
     record(actor, Action.PERSON_ERASE, store, clock, persons=persons, **told)
     with failure_recorded(actor, Action.PERSON_ERASE, store, clock):
         return store.erase(source, local_id, clock(), may_return=may_return)

@@ -36,22 +36,34 @@ from service.inputs import (
     restored,
     returned,
 )
-from service.linking import Ground, LinkReport, Progress, compute, whole_report
+from service.linking import (
+    LinkReport,
+    Progress,
+    compute,
+    published_by,
+    whole_report,
+)
 from service.looking import shown_record
 from service.model_files import load_model
 from service.ports import HeldRecord, Store
 from service.protected import bound, partings
 from service.publication import Difference, difference, over_limits
+from service.reading import Ground
 from service.runs import KeptState, NewRun, RunKind, RunRow, RunState
 from service.shielded import seen_by
 
 
 def approve_run(
-    store: Store, run_id: int, clock: Clock, noted: Callable[[], None] = lambda: None
+    store: Store,
+    run_id: int,
+    clock: Clock,
+    noted: Callable[[], None] = lambda: None,
+    by: Actor | None = None,
 ) -> LinkReport:
     """Publishes a held run in full.
 
     Args:
+        by: who has it published, for its event.
         noted: writes the approval down; called once it is certain, before anything is published.
 
     Raises:
@@ -92,18 +104,15 @@ def approve_run(
     summary = {k: v for k, v in asdict(report).items() if k not in ("seconds", "run_id")}
     summary |= {"inputs": last.summary["inputs"], "key": last.summary["key"], "approves": run_id}
     summary |= {"protected": last.summary.get("protected", {})}
-    report.run_id = store.publish(
-        NewRun(
-            model_hash=last.model_hash,
-            generation=last.generation,
-            summary=summary,
-            kind=RunKind.APPROVAL if reference is None else RunKind.UNDO,
-            state_id=state_id,
-            delta=kept.delta,
-        ),
-        change.publication,
-        clock(),
+    run = NewRun(
+        model_hash=last.model_hash,
+        generation=last.generation,
+        summary=summary,
+        kind=RunKind.APPROVAL if reference is None else RunKind.UNDO,
+        state_id=state_id,
+        delta=kept.delta,
     )
+    report.run_id = store.publish(published_by(run, by), change.publication, clock())
     return report
 
 
@@ -130,7 +139,7 @@ def _still_right(store: Store, run_id: int, kept: KeptState) -> None:
             f"run {run_id}: an undo or a release was asked for since it was held; nothing was"
             " published. Run `link` first, then read what that holds"
         )
-    apart = bound(store, store.match_columns(), store.decided()).decided.apart
+    apart = bound(store, store.match_columns, store.decided()).decided.apart
     ids, labels = (kept.state.records[name].combine_chunks() for name in ("record_id", "label"))
     left, right = (
         pc.take(labels, pc.index_in(apart[side], value_set=ids)) for side in ("left", "right")
@@ -159,7 +168,7 @@ def shadow_run(
         model = load_model(model_file) if model_file.exists() else uk_person()
     inputs = replace(in_force(settings, model.hash, undone), model=model.hash)
     table = counting_records(store, undone)
-    held_to = bound(store, table, store.decided())
+    held_to = bound(store, lambda: table, store.decided())
     key, last = key_of(store, inputs), store.last_run()
     ground = Ground(table, inputs, key, held_to, None, last, table.slice(0, 0))
     computed = compute(ground, model, full=True, threads=threads, progress=progress)

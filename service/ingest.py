@@ -87,8 +87,13 @@ def ingest(
     *,
     only: Sequence[str] = (),
     progress: Progress | None = None,
+    begun: Callable[[], None] | None = None,
 ) -> list[SourceReport]:
-    """Loads every new feed of the sources (or of those named). Raises: NotFound (a source)."""
+    """Loads every new feed of the sources (or of those named). Raises: NotFound (a source).
+
+    Args:
+        begun: called for each feed before it is loaded.
+    """
     for name in only:
         if settings.source(name) is None:
             raise unknown_source(settings)
@@ -98,6 +103,8 @@ def ingest(
     asked: _Asked | None = None
     for source, feed, report in _new_feeds(store, wanted, inbox, find_feeds, limits, reports):
         upcoming = _Asked(source, feed, report, _batches(readers, feed, source, limits))
+        if begun:
+            begun()
         if asked:
             _load(store, asked, limits, clock, progress)
         asked = upcoming

@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from linkage.live import found_at
 from schemas.settings import Settings
 from service.ports import Store
 from service.reuse import become_another, same_still
@@ -183,23 +184,24 @@ def former_versions(kept: KeptState | None, now: pa.Table) -> list[int]:
 
 def delta_between(past: pa.Table, now: pa.Table) -> pa.Table:
     """Which records differ, of `DELTA_SCHEMA`. Tables with record_id ascending and version_id."""
-    both = [past["record_id"].to_numpy(), now["record_id"].to_numpy()]
-    # Two ascending runs: a stable sort merges them.
-    ids = np.sort(np.concatenate(both), kind="stable")
-    ids = ids[np.concatenate([[True], ids[1:] != ids[:-1]])] if len(ids) else ids
-    before, after = (_versions(table, ids) for table in (past, now))
-    table = pa.Table.from_arrays([pa.array(ids), before, after], schema=DELTA_SCHEMA)
-    return _differing(table)
-
-
-def _versions(table: pa.Table, ids: np.ndarray[Any, np.dtype[np.int64]]) -> pa.Array:
-    """The version of each record, null for none."""
-    held = table["record_id"].to_numpy()
-    if not len(held):
-        return pa.nulls(len(ids), pa.int64())
-    place = np.minimum(np.searchsorted(held, ids), len(held) - 1)
-    versions = table["version_id"].to_numpy()[place]
-    return pa.array(versions, pa.int64(), mask=held[place] != ids)
+    (ids, version), (held, former) = (
+        (table["record_id"].to_numpy(), table["version_id"].to_numpy()) for table in (now, past)
+    )
+    known = found_at(ids, held)
+    was = np.where(known >= 0, np.append(former, 0)[known], 0)
+    news = np.flatnonzero((known < 0) | (was != version))
+    gone = np.flatnonzero(found_at(held, ids) < 0)
+    record = np.concatenate([ids[news], held[gone]])
+    before = pa.array(
+        np.concatenate([was[news], former[gone]]),
+        mask=np.concatenate([known[news] < 0, np.zeros(len(gone), bool)]),
+    )
+    after = pa.array(
+        np.concatenate([version[news], former[gone]]),
+        mask=np.arange(len(record)) >= len(news),
+    )
+    table = pa.Table.from_arrays([pa.array(record), before, after], schema=DELTA_SCHEMA)
+    return table.take(pa.array(np.argsort(record)))
 
 
 def _differing(delta: pa.Table) -> pa.Table:
@@ -237,8 +239,8 @@ def returned(
     """Records that are back, and the person that their last one leads to (see `changes`)."""
     if not len(members):
         return members
-    there = np.isin(record_ids, members["record_id"].to_numpy(), assume_unique=True)
-    return store.last_persons(record_ids[~there].tolist())
+    new = found_at(record_ids, members["record_id"].to_numpy()) < 0
+    return store.last_persons(record_ids[new].tolist())
 
 
 def restored(store: Store, delta: pa.Table) -> pa.Table | None:

@@ -14,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -28,23 +29,30 @@ from linkage.state import Decided
 from schemas.dates import Clock
 from schemas.errors import NeedsDecision
 from schemas.settings import Settings
-from service.identity import Changes, changes
+from service.access import Actor
+from service.identifying import identified
+from service.identity import Changes
 from service.inputs import (
     Inputs,
     active_undos,
     counting_records,
-    delta_between,
     delta_since_publication,
     former_versions,
     in_force,
-    restored,
-    returned,
 )
 from service.model_files import kept_model, load_model, write_whole
 from service.ports import Store
-from service.protected import Bound, bound, partings
+from service.protected import bound
 from service.publication import Difference, difference, over_limits
-from service.reuse import become_another
+from service.reading import (
+    Ground,
+    Opened,
+    keep_reading,
+    opened,
+    read_again,
+    read_all,
+    whole,
+)
 from service.runs import KeptState, NewRun, RunKind, RunRow, RunState, StateKey, Undo
 from service.training import SMALLEST_TRAINING, train_model
 from service.urgent import urgent_changes
@@ -98,44 +106,6 @@ class _Stopwatch:
         self._last = now
 
 
-@dataclass(frozen=True)
-class Ground:
-    """What a link stands on.
-
-    Attributes:
-        table: the records that count, in the versions that count.
-        bound: what people and sources declared, changes of identity included.
-        kept, last: the latest link state and run.
-        past: columns of the versions in that state whose records are changed or gone, as far as
-            they are still held.
-    """
-
-    table: pa.Table
-    inputs: Inputs
-    key: StateKey
-    bound: Bound
-    kept: KeptState | None
-    last: RunRow | None
-    past: pa.Table
-
-    @property
-    def decided(self) -> Decided:
-        """What is declared, as linkage takes it."""
-        return self.bound.decided
-
-    @property
-    def continues(self) -> bool:
-        """Whether the last run shows the latest state, in full."""
-        if self.kept is None or self.last is None or self.held:
-            return False
-        return self.last.state_id == self.kept.state_id
-
-    @property
-    def held(self) -> bool:
-        """Whether the last run was published in part."""
-        return self.last is not None and self.last.state is RunState.HELD
-
-
 def link_records(
     store: Store,
     settings: Settings,
@@ -145,8 +115,14 @@ def link_records(
     full: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
+    by: Actor | None = None,
+    ahead: Ahead | None = None,
 ) -> LinkReport:
     """Links all live records and publishes the persons.
+
+    Args:
+        by: who has it published, for its event; None for the program itself.
+        ahead: opens what the last link left, while feeds are loaded.
 
     Raises: NeedsDecision where a limit holds the run; NotFound where an undone run's model is not.
     """
@@ -159,26 +135,73 @@ def link_records(
         key = StateKey(in_force(settings, model.hash, undone).hash, *sequences)
         if not full and _settled(head, last, key):
             return LinkReport(model=model.hash, seconds={"check": perf_counter() - watch._last})
-    table = counting_records(store, undone)
-    watch.lap("read")
-    if model is None:
-        model = _frozen_model(model_file, table, settings)
-    watch.lap("model")
-    inputs = in_force(settings, model.hash, undone)
+    inputs = None if model is None else in_force(settings, model.hash, undone)
+    reading = None
+    if model is not None and inputs is not None and not undone and not full:
+        found = ahead.opened(inputs) if ahead else opened(store, inputs)
+        kept = found.kept
+        watch.lap("state")
+        reading = read_again(store, inputs, model, found)
+    else:
+        kept = store.link_state()
+        watch.lap("state")
+    if model is None or inputs is None or reading is None:
+        table = counting_records(store, undone)
+        if model is None:
+            watch.lap("read")
+            model = _frozen_model(model_file, table, settings)
+            watch.lap("model")
+        inputs = in_force(settings, model.hash, undone)
+        reading = read_all(store, table, inputs, model, kept)
     key = StateKey(inputs.hash, *sequences)
-    held_to = bound(store, table, store.decided())
-    kept = store.link_state()
-    past = store.past_columns(former_versions(kept, table))
-    ground = Ground(table, inputs, key, held_to, kept, last, past)
-    watch.lap("state")
+    held_to = bound(store, lambda: whole(store, reading.table), store.decided())
+    ground = Ground(reading.table, inputs, key, held_to, kept, last, reading.past, reading)
+    watch.lap("read")
     if ground.kept is not None and ground.kept.key == key and not full:
         computed = ground.kept
     else:
         computed = compute(ground, model, full=full, threads=threads, progress=progress)
     watch.lap("link")
-    report = _publish(store, settings, ground, computed, clock, watch)
+    report = _publish(store, settings, ground, computed, clock, watch, by)
+    if not undone:
+        keep_reading(store, inputs, reading)
+        watch.lap("kept for the next")
     report.seconds = watch.seconds
     return report
+
+
+class Ahead:
+    """Opens what the last link left in a thread, under the inputs that will be in force if nobody
+    changes them meanwhile. A context manager."""
+
+    def __init__(self, store: Store, settings: Settings, model_file: Path) -> None:
+        self._store, self._settings, self._model_file = store, settings, model_file
+        self._pool = ThreadPoolExecutor(1)
+        self._found: Future[tuple[Inputs, Opened] | None] | None = None
+
+    def begin(self) -> None:
+        """Begins, if it has not yet."""
+        if self._found is None:
+            self._found = self._pool.submit(self._open)
+
+    def _open(self) -> tuple[Inputs, Opened] | None:
+        undone = active_undos(self._store)
+        model = None if undone else _model_in_force(self._model_file, undone)
+        if model is None:
+            return None
+        inputs = in_force(self._settings, model.hash, undone)
+        return inputs, opened(self._store, inputs)
+
+    def opened(self, inputs: Inputs) -> Opened:
+        """What was opened; opened now where that was not begun, or under other inputs."""
+        found = self._found.result() if self._found else None
+        return found[1] if found and found[0] == inputs else opened(self._store, inputs)
+
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
 
 
 def _settled(head: tuple[int, StateKey] | None, last: RunRow | None, key: StateKey) -> bool:
@@ -276,6 +299,7 @@ def _linked(
         accept_test_numbers=inputs.accept_test_numbers,
         threads=threads,
         progress=progress,
+        prepared=ground.reading.prepared if ground.reading else None,
     )
 
 
@@ -311,44 +335,33 @@ def _publish(
     computed: KeptState,
     clock: Clock,
     watch: _Stopwatch,
+    by: Actor | None,
 ) -> LinkReport:
     """Keeps the state and publishes it, or what never waits of it.
 
     Raises: NeedsDecision where a limit holds it.
     """
-    members = published_members(store, ground.kept, ground.last)
-    ids = computed.state.records["record_id"].to_numpy()
-    label = computed.state.records["label"].to_numpy()
-    founders = ground.table["founder"].combine_chunks()
-    tasks, counts = computed.state.tasks, store.founded_counts()
-    reference = restored(store, computed.delta)
-    another = become_another(store, _news(ground, computed), (ground.past, ground.table))
-    returning = returned(store, ids, members)
-    parting = partings(store)
-    change = changes(
-        ids, founders, label, members, counts, tasks, reference, another, returning, parting
-    )
-    judged, against = change, members
-    if reference is not None:
-        judged = changes(ids, founders, label, reference, counts, tasks, parting=parting)
-        against = reference
-    persons = len(against["person_id"].unique())
+    step = identified(store, ground, computed)
+    label, tasks = computed.state.records["label"].to_numpy(), computed.state.tasks
+    change, judged, against = step.change, step.judged, step.against
+    persons = step.persons
     over = over_limits(settings.link, judged, persons, len(against))
-    told = difference(ground.table, label, against, judged, over, persons) if over else None
+    table = whole(store, ground.table) if over else ground.table
+    told = difference(table, label, against, judged, over, persons) if over else None
     if over and ground.held and ground.kept is computed and ground.last:
         raise _held(ground.last.run_id, over)
     shown = change
     if over:
         apart = computed.decided.apart
         shown = urgent_changes(
-            store, ground.table, label, members, apart, tasks, another, returning
+            store, table, label, step.members, apart, tasks, step.another, step.returning
         )
     watch.lap("identify")
     state_id = _kept(store, computed, pa.chunked_array([shown.persons]))
     watch.lap("keep")
     report = whole_report(computed, shown if over else change)
     report.run_id = store.publish(
-        _new_run(ground, computed, report, state_id, told, undoing=reference is not None),
+        published_by(_new_run(ground, computed, report, state_id, told, undoing=step.undoing), by),
         shown.publication,
         clock(),
     )
@@ -356,6 +369,11 @@ def _publish(
     if over:
         raise _held(report.run_id, over)
     return report
+
+
+def published_by(run: NewRun, by: Actor | None) -> NewRun:
+    """The run, with who has it published."""
+    return run if by is None else replace(run, by=by.name, role=by.role or "-", purpose=by.purpose)
 
 
 def _held(run_id: int, over: list[str]) -> NeedsDecision:
@@ -366,23 +384,6 @@ def _held(run_id: int, over: list[str]) -> NeedsDecision:
         + f". Read `person difference {run_id}`; then"
         f" `link --approve {run_id}` publishes it, `person undo run {run_id}` drops it"
     )
-
-
-def published_members(store: Store, kept: KeptState | None, last: RunRow | None) -> pa.Table:
-    """The published partition: from the state where the last run published that, else as held."""
-    if kept is None or last is None or last.state_id != kept.state_id:
-        return store.memberships()
-    table = pa.table({"record_id": kept.state.records["record_id"], "person_id": kept.persons})
-    return table.filter(table["person_id"].is_valid())
-
-
-def _news(ground: Ground, computed: KeptState) -> pa.Table:
-    """How the records differ from those of the last run, in full or in part: what that run showed
-    of a record that became another person is not to be parted again."""
-    kept, last = ground.kept, ground.last
-    if kept is None or last is None or last.state_id != kept.state_id:
-        return computed.delta
-    return delta_between(kept.state.records, computed.state.records)
 
 
 def _kept(store: Store, computed: KeptState, persons: pa.ChunkedArray) -> int:

@@ -20,7 +20,7 @@ from schemas.dates import Clock, Instant
 from schemas.settings import Settings
 from service.access import Actor, failure_recorded, record
 from service.ingest import FeedFinder, SourceReport, ingest
-from service.linking import LinkReport, link_records
+from service.linking import Ahead, LinkReport, link_records
 from service.ports import Reader, Store
 
 
@@ -73,20 +73,30 @@ def _night(
     report = NightlyReport()
     began = perf_counter()
     store.finish_erasures()
-    report.sources = ingest(
-        store,
-        settings,
-        inputs.inbox,
-        inputs.readers,
-        inputs.find_feeds,
-        clock,
-        progress=read_progress,
-    )
+    with Ahead(store, settings, inputs.model_file) as ahead:
+        report.sources = ingest(
+            store,
+            settings,
+            inputs.inbox,
+            inputs.readers,
+            inputs.find_feeds,
+            clock,
+            progress=read_progress,
+            begun=ahead.begin,
+        )
     report.seconds["ingest"] = round(perf_counter() - began, 3)
     renewed = sum(one.identity_changes for one in report.sources)
     if renewed:  # of itself, because a held run ends the night with an event of its failure only
         record(actor, Action.INGEST, store, clock, identity_changes=renewed)
-    report.link = link_records(store, settings, inputs.model_file, clock, progress=link_progress)
+    report.link = link_records(
+        store,
+        settings,
+        inputs.model_file,
+        clock,
+        progress=link_progress,
+        by=actor,
+        ahead=ahead,
+    )
     report.seconds.update(report.link.seconds)
     last = store.last_run()
     run_id = last.run_id if last else None

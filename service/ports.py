@@ -24,13 +24,12 @@ from schemas.items import Heading
 from schemas.records import ClientRecord, Outcome
 from schemas.settings import FileSettings, Limits, SourceSettings
 from service.former import FormerIdentity, Hidden
+from service.link_ports import LinkStore
 from service.runs import (
-    KeptState,
     NewRun,
     PersonPast,
     Resolution,
     RunRow,
-    StateKey,
     Undo,
 )
 
@@ -209,7 +208,24 @@ class SavedKeys:
     last_key: int
 
 
-class Store(Protocol):
+@dataclass(frozen=True)
+class LogPlaces:
+    """Where a restore finds the audit log, and by whom it is made.
+
+    Attributes:
+        saved: what the backup holds of it. live: the folder of the workspace that is replaced.
+            Either may be missing.
+        staged: where a folder is made that is to take the live one's place, if that cannot stay.
+        by: who restores.
+    """
+
+    saved: Path
+    live: Path
+    staged: Path
+    by: str
+
+
+class Store(LinkStore, Protocol):
     """Everything durable. Each method is one transaction or a few short ones; a method that
     returns has committed."""
 
@@ -267,8 +283,8 @@ class Store(Protocol):
         person_id string, the present person that the last one they were in leads to (absent where
         it leads to none). Sorted by record_id."""
 
-    def founded_counts(self) -> Mapping[int, int]:
-        """record_id → how many persons it has founded so far (only those with any)."""
+    def founded_counts(self, of: Collection[int] | None = None) -> Mapping[int, int]:
+        """record_id → persons it has founded so far, where any; `of` asks of some records only."""
 
     def former_identities(self) -> Sequence[FormerIdentity]:
         """What the changes of identity that hold set apart, the earliest change first."""
@@ -287,16 +303,6 @@ class Store(Protocol):
 
     def generation(self) -> int:
         """A number that grows with every batch that changed a live record."""
-
-    def state_key(self) -> tuple[int, StateKey] | None:
-        """The id of the latest link state and what it was computed from, without opening it."""
-
-    def link_state(self) -> KeptState | None:
-        """The latest link state, whole; None where there is none."""
-
-    def save_link_state(self, kept: KeptState) -> int:
-        """Keeps a link state in the place of the one before and returns its id (its `state_id` is
-        not read). A save that dies leaves the one before."""
 
     def publish(self, run: NewRun, changes: Publication, now: Instant) -> int:
         """Publishes a run in short transactions, visible all at once; returns its id. What a

@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -57,16 +57,17 @@ class Bound:
         return {"withheld": list(self.withheld), "unsure": [list(pair) for pair in self.unsure]}
 
 
-def bound(store: Store, table: pa.Table, decided: Decided) -> Bound:
+def bound(store: Store, table: Callable[[], pa.Table], decided: Decided) -> Bound:
     """What changes of identity add to what is declared.
 
     Args:
-        table: the records that count, as `Store.match_columns` gives them.
+        table: gives the records that count, as `Store.match_columns` does; asked for only where an
+            identity was changed.
     """
     changes = store.former_identities()
     if not changes:
         return Bound(decided)
-    return _Binding(store, table, decided, changes).bound()
+    return _Binding(store, table(), decided, changes).bound()
 
 
 def partings(store: Store) -> list[tuple[int, frozenset[PersonId]]]:

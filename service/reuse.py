@@ -10,7 +10,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,16 +31,23 @@ _KNOWN = ["version_id", *_COLUMNS]
 
 
 def become_another(
-    store: Store, delta: pa.Table, known: Sequence[pa.Table] = ()
+    store: Store,
+    delta: pa.Table,
+    known: Sequence[pa.Table] = (),
+    born_alike: Callable[[pa.Table], npt.NDArray[np.bool_]] | None = None,
 ) -> npt.NDArray[np.int64]:
     """Ids of the records that another person stands in now, ascending.
 
     Args:
         delta: of `service.runs.DELTA_SCHEMA`.
         known: match columns of versions that are at hand, and need not be opened.
+        born_alike: which rows of a delta have one birth date before and after, for certain: they
+            are not opened either.
     """
     delta = delta.filter(pc.and_(delta["before"].is_valid(), delta["after"].is_valid()))
     renamed = _renamed(store, delta)
+    if born_alike is not None:
+        delta = delta.filter(pa.array(~born_alike(delta)))
     held = _columns_of(store, [*delta["before"].chunks, *delta["after"].chunks], known)
     was, now = (
         pc.index_in(delta[side], value_set=held["version_id"].combine_chunks())

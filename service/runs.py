@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from audit.actions import PROGRAM
 from linkage.state import Decided, LinkState
 from schemas.dates import Instant
 from schemas.identifiers import PersonId
@@ -121,11 +122,15 @@ class NewRun:
         delta: of `DELTA_SCHEMA`: how its records differ from those of the last run that was
             published in full.
         summary: counts and settings, for reports; no person's value.
+        by, role, purpose: who had it published, for its event.
     """
 
     model_hash: str
     generation: int
     summary: Mapping[str, Any]
+    by: str = PROGRAM
+    role: str = "-"
+    purpose: str = "-"
     kind: RunKind = RunKind.LINK
     held: bool = False
     state_id: int | None = None

@@ -25,8 +25,10 @@ from schemas.identifiers import LocalId, OdsCode, PersonId, SourceId, parse_nhs_
 from schemas.items import Heading
 from schemas.records import StaffEntry
 from schemas.settings import Settings
-from schemas.sharing import BreakGlass, Directive, Requester, SignedIn
+from schemas.sharing import BreakGlass, Call, Directive, Requester, SignedIn
+from service import sharing_log
 from service import sharing_wishes as wishes
+from service.audit_ports import AuditQuery, Numbered
 from service.exact_search import find_exactly
 from service.matching import (
     Asking,
@@ -44,11 +46,12 @@ from service.sharing_asked import (
     Matches,
     PersonQuery,
 )
-from service.sharing_desk import NOBODY, Desk, said
+from service.sharing_desk import NOBODY, Desk, called, said
 from service.sharing_gate import TraceGate
 from service.sharing_items import Wanted, may_be_seen, pick, refusal_of, tellable
 from service.sharing_open import at_work
 from service.sharing_ports import SharingStore
+from service.sharing_told import told_of_search
 from service.warm_index import WarmIndex, open_index
 
 __all__ = ["EventPage", "ItemPage", "Matched", "Matches", "PersonQuery", "Sharing"]
@@ -108,24 +111,41 @@ class Sharing(Desk):
         held = self._index
         if held is not None and held.is_fresh(self.store):
             return held
-        with self._opening:  # one thread opens what all wait for: each would hold a whole index
+        # One thread opens what all wait for: each would hold a whole index.
+        with self.turns.aside(), self._opening:
             held = self._index
             if held is None or not held.is_fresh(self.store):
                 held = self._index = open_index(self.store, self.settings, self._model_file)
             return held
 
-    def refused(self, requester: Requester, action: str, reason: str) -> None:
-        """Writes down a refusal that was decided before a request came here. reason: a code."""
-        self.write(requester, action, EventOutcome.REFUSED, reason=reason)
+    def refused(
+        self,
+        requester: Requester,
+        action: str,
+        reason: str,
+        outcome: EventOutcome = EventOutcome.REFUSED,
+    ) -> None:
+        """Writes down a request that came to its end before it came here. reason: a code."""
+        self.write(requester, action, outcome, reason=reason)
 
-    def turned_away(self, issuer: str, subject: str, action: str, reason: str) -> None:
-        """Writes down that somebody signed in, and asked in a role or for a purpose that the
-        sign-in does not give. reason: a code."""
+    def turned_away(
+        self,
+        issuer: str,
+        subject: str,
+        action: str,
+        reason: str,
+        call: Call,
+        outcome: EventOutcome = EventOutcome.REFUSED,
+    ) -> None:
+        """Writes down that somebody asked whose sign-in does not say in which role and for what
+        purpose, or does not count (issuer and subject `-`). reason: a code."""
+        told = {"issuer": issuer, "reason": reason} | called(call)
         self.append(
             AuditEvent(
-                at=self.clock(), action=action, outcome=EventOutcome.REFUSED, actor=subject,
-                role="-", purpose="-", details={"issuer": issuer, "reason": reason},
-            )
+                at=self.clock(), action=action, outcome=outcome, actor=subject, role="-",
+                purpose="-", details={name: value for name, value in told.items() if value},
+            ),
+            call,
         )  # fmt: skip
 
     # --- tracing ----------------------------------------------------------------------------
@@ -136,7 +156,7 @@ class Sharing(Desk):
         gate = TraceGate(self, requester, locators)
         found = self._asked(requester, "search", lambda: self._found(gate, requester, query))
         shown = {one.person_id: (one.score, one.grade) for one in found.result.matches}
-        self._traced(gate, requester, "search", found.persons, len(shown))
+        self._traced(gate, requester, "search", found.persons, len(shown), locators)
         return Matches(gate.matched(shown), too_many=found.result.issue is not None)
 
     def _found(self, gate: TraceGate, requester: Requester, query: PersonQuery) -> FoundBySearch:
@@ -170,7 +190,7 @@ class Sharing(Desk):
             gate, self.index(), row, only_certain=only_certain, count=count, hides=True
         )
         shown = {one.person_id: (one.score, one.grade) for one in found.result.matches}
-        self._traced(gate, requester, "match", found.persons, len(shown))
+        self._traced(gate, requester, "match", found.persons, len(shown), locators)
         return Matches(gate.matched(shown), cautions=found.result.cautions)
 
     def find_by_identifier(
@@ -188,7 +208,7 @@ class Sharing(Desk):
             for person, record_id in named
             if person in through and (record_id is None or gate.tells(person, record_id))
         }
-        self._traced(gate, requester, "identify", list(found), len(found))
+        self._traced(gate, requester, "identify", [*found, *gate.refused], len(found), locators)
         return tuple(one.record for one in gate.matched(found))
 
     def _traced(
@@ -198,6 +218,7 @@ class Sharing(Desk):
         action: str,
         persons: Sequence[PersonId],
         shown: int,
+        locators: frozenset[Locator],
     ) -> None:
         """Writes a trace down: with whom it found, and whom it must not find and somebody has to
         hear of."""
@@ -205,7 +226,7 @@ class Sharing(Desk):
         escalate = True if gate.escalated else None
         self.write(
             requester, action, EventOutcome.PERMITTED,
-            persons=sorted(named), shown=shown, escalate=escalate,
+            persons=sorted(named), shown=shown, escalate=escalate, **told_of_search(locators),
         )  # fmt: skip
 
     def _identified(self, system: str, value: str) -> list[tuple[PersonId, int | None]]:
@@ -232,7 +253,10 @@ class Sharing(Desk):
         """Raises: NotPermitted, once it is written down."""
         decision = self.opener.decider.may_search(requester, locators)
         if isinstance(decision, Refusal):
-            self.write(requester, action, EventOutcome.REFUSED, policies=list(decision.policies))
+            self.write(
+                requester, action, EventOutcome.REFUSED, policies=list(decision.policies),
+                **told_of_search(locators),
+            )  # fmt: skip
             raise NotPermitted(said(decision, self.settings))
 
     def _asked(self, requester: Requester, action: str, ask: Callable[[], T]) -> T:
@@ -266,17 +290,19 @@ class Sharing(Desk):
         since: str | None = None,
         until: str | None = None,
         code: str | None = None,
+        action: str = "items",
     ) -> ItemPage:
         """A page of the items under some headings, the newest first; None asks for all headings.
 
         Args:
+            action: as it is written down: `everything` for a page of the whole record.
             types: FHIR resource types as the items are written. since, until: days or moments at
                 which an item begins. code: `system|code`, or a code alone.
 
         Raises: NotFound; PersonGone.
         """
         wanted = Wanted(types, offset, count, status, since, until, code)
-        return self._page(requester, "items", person, headings, wanted)
+        return self._page(requester, action, person, headings, wanted)
 
     def _page(
         self,
@@ -304,7 +330,7 @@ class Sharing(Desk):
             terms=self.opener.terms,
         )
         shown = len(shared.items) if shared else 0
-        self.write_read(known, action, decision, headings, shown)
+        self.write_read(known, action, decision, headings, shown, shared=shared)
         if shared is None:
             raise NotFound(NOBODY)
         return ItemPage(shared, picked.total, picked.next)
@@ -335,7 +361,9 @@ class Sharing(Desk):
         )
         refusal = refusal_of(known, decision, mine[0]) if mine else None
         count = len(shared.items) if shared else 0
-        self.write_read(known, "item", decision, only, count, refusal=refusal)
+        self.write_read(
+            known, "item", decision, only, count, shared=shared, refusal=refusal, item=item_key
+        )
         if shared is not None and shared.items:
             return shared
         if shared is None or refusal is None or refusal.tell is Tell.SILENT:
@@ -377,18 +405,13 @@ class Sharing(Desk):
         """See service.sharing_wishes."""
         return wishes.claim_relationship(self, requester, person, text)
 
-    def audit_events(
-        self,
-        requester: Requester,
-        *,
-        since: Instant,
-        until: Instant,
-        person: PersonId | None = None,
-        offset: int = 0,
-        count: int = 50,
-    ) -> EventPage:
-        """See service.sharing_wishes."""
-        return wishes.audit_events(self, requester, since, until, person, offset, count)
+    def audit_events(self, requester: Requester, query: AuditQuery) -> EventPage:
+        """See service.sharing_log."""
+        return sharing_log.audit_events(self, requester, query)
+
+    def audit_event(self, requester: Requester, leaf: int) -> Numbered:
+        """See service.sharing_log."""
+        return sharing_log.audit_event(self, requester, leaf)
 
 
 def _described(fields: Mapping[str, Any], count: int | None) -> Any:

@@ -251,7 +251,7 @@ def alarms(desk: Desk, actor: Actor, days: int) -> list[dict[str, Any]]:
             "outcome": one.outcome.value,
             "staff_id": one.actor,
             "role": one.role,
-            "organisation": one.details.get("organisation"),
+            "organisation": one.organisation,
             "persons": [person for person in one.persons if person not in hidden],
         }
         for one, what in found

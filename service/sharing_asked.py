@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from audit.events import AuditEvent
 from consent.shared import Locator, SharedRecord
 from linkage.grades import Grade
 from schemas.dates import PartialDate
+from service.audit_ports import Numbered
 from service.matching import Caution
 
 Days = tuple[PartialDate | None, PartialDate | None]
@@ -89,8 +89,13 @@ class ItemPage:
 
 @dataclass(frozen=True)
 class EventPage:
-    """A page of audit events, the newest first."""
+    """A page of audit events, the newest first.
 
-    events: tuple[AuditEvent, ...]
+    Attributes:
+        total: how many meet the question; those too whose time to be kept was over.
+        next: the leaf behind which the next page begins, if any.
+    """
+
+    events: tuple[Numbered, ...]
     total: int
     next: int | None

@@ -14,22 +14,26 @@ from contextlib import contextmanager
 from typing import Any
 
 from audit.events import AuditEvent, EventOutcome
-from consent.shared import ReadDecision, Refusal
+from consent.shared import ReadDecision, Refusal, SharedRecord
 from schemas.dates import Clock, Instant
 from schemas.errors import LogFailed, NotFound, PersonGone, StoreError
 from schemas.identifiers import PersonId
 from schemas.items import Heading
 from schemas.settings import Settings
-from schemas.sharing import Requester
+from schemas.sharing import Call, Requester
 from service.runs import Fate
 from service.sharing_open import Known, Opener
 from service.sharing_ports import SharingStore
+from service.sharing_told import told_of_look
+from service.turns import Turns
 
 NOBODY = "no such person, or none that may be known of"
 NOT_WRITTEN = (
     "the audit log cannot be written, so nothing is shown; ring the IG officer, and in an emergency"
     " the custodian of the record"
 )
+WHOLE = frozenset({"read", "everything"})
+"""Actions that show who somebody is, beside items."""
 GONE = {
     Fate.SPLIT: "that id is gone: its records lie in several persons now; identify it again",
     Fate.EMPTIED: "that id is gone: no record of it is held any more",
@@ -38,12 +42,14 @@ GONE = {
 
 
 @contextmanager
-def durably() -> Iterator[None]:
+def durably(call: Call | None) -> Iterator[None]:
     """What is done only together with its event. Raises: LogFailed, where that cannot be kept."""
     try:
         yield
     except StoreError:
         raise LogFailed(NOT_WRITTEN) from None
+    if call is not None:
+        call.events += 1
 
 
 class Desk:
@@ -51,6 +57,7 @@ class Desk:
 
     def __init__(self, store: SharingStore, settings: Settings, clock: Clock) -> None:
         self.store, self.settings, self.clock = store, settings, clock
+        self.turns = Turns()
         self.opener = Opener(store, settings, clock)
 
     def event(
@@ -63,8 +70,8 @@ class Desk:
         **details: Any,
     ) -> AuditEvent:
         """The event of a request."""
-        told = {"organisation": requester.organisation, "issuer": requester.issuer or None,
-                "team": requester.team, "system": requester.system or None}  # fmt: skip
+        told = {"issuer": requester.issuer or None, "team": requester.team,
+                "system": requester.system or None, **called(requester.call)}  # fmt: skip
         return AuditEvent(
             at=self.clock(),
             action=action,
@@ -72,6 +79,7 @@ class Desk:
             actor=requester.staff_id,
             role=requester.role,
             purpose=requester.purpose,
+            organisation=requester.organisation,
             persons=tuple(sorted(persons)),
             details={name: value for name, value in (told | details).items() if value is not None},
         )
@@ -86,11 +94,12 @@ class Desk:
         **details: Any,
     ) -> None:
         """Writes the event of a request durably. Raises: LogFailed, as `append`."""
-        self.append(self.event(requester, action, outcome, persons=persons, **details))
+        event = self.event(requester, action, outcome, persons=persons, **details)
+        self.append(event, requester.call)
 
-    def append(self, event: AuditEvent) -> None:
+    def append(self, event: AuditEvent, call: Call | None = None) -> None:
         """Writes an event durably. Raises: LogFailed: nothing may be shown then."""
-        with durably():
+        with durably(call), self.turns.aside():
             self.store.append_event(event)
 
     def write_read(
@@ -101,10 +110,16 @@ class Desk:
         headings: Collection[Heading] | None,
         shown: int,
         *,
+        shared: SharedRecord | None = None,
         refusal: Refusal | None = None,
+        item: str | None = None,
     ) -> None:
-        """Writes down that a record was opened, or was not, and what follows from it. refusal: of
-        the one item that was asked for."""
+        """Writes down that a record was opened, or was not, and what follows from it.
+
+        Args:
+            shared: what is shown; None where nothing is.
+            item: the one item that was asked for, by its opaque key; refusal: of it.
+        """
         opening = decision.opening
         refused = isinstance(opening, Refusal) or refusal is not None
         glass = known.requester.break_glass
@@ -116,9 +131,11 @@ class Desk:
             policies=list((refusal or opening).policies),
             headings=None if headings is None else sorted(headings),
             shown=shown,
+            item=item,
             break_glass=glass.reason if glass else None,
             obligations=sorted(decision.obligations) or None,
             escalate=True if isinstance(opening, Refusal) and opening.escalate else None,
+            **told_of_look(known, decision, headings, self.clock(), shared, who=action in WHOLE),
         )
 
     def present(
@@ -144,6 +161,18 @@ class Desk:
         if lead.fate in GONE and person not in self.opener.hidden_from(requester):
             raise PersonGone(GONE[lead.fate])
         raise NotFound(missing)
+
+
+def called(call: Call | None) -> dict[str, Any]:
+    """How a request came in, for its event."""
+    if call is None:
+        return {}
+    return {
+        "request": call.request_id,
+        "terminal": call.terminal,
+        "client": call.client,
+        "asked": call.asked,
+    }
 
 
 def said(refusal: Refusal, settings: Settings) -> str:

@@ -31,11 +31,17 @@ class TraceGate:
         self._at = desk.clock()
         self._decided: dict[PersonId, tuple[Known, TraceDecision]] = {}
         self._escalated: set[PersonId] = set()
+        self._refused: set[PersonId] = set()
 
     @property
     def escalated(self) -> frozenset[PersonId]:
         """Whom the trace came upon and was refused in a way that somebody has to hear of."""
         return frozenset(self._escalated)
+
+    @property
+    def refused(self) -> frozenset[PersonId]:
+        """Whom the trace came upon and was refused, of those that the asker may know to be held."""
+        return frozenset(self._refused)
 
     def __call__(self, persons: Sequence[PersonId]) -> Mapping[PersonId, Standing]:
         """See service.candidates.Gate."""
@@ -47,6 +53,7 @@ class TraceGate:
         through = {}
         for one, decision in zip(known, decided, strict=True):
             if isinstance(decision.decision, Refusal):
+                self._refused.add(one.view.person)
                 if decision.decision.escalate:
                     self._escalated.add(one.view.person)
                 continue

@@ -21,6 +21,7 @@ from schemas.identifiers import OdsCode, PersonId, SourceId
 from schemas.items import CareItem, Heading
 from schemas.records import StaffEntry
 from schemas.sharing import AccessClass, Agreement, ClassId, Directive
+from service.audit_ports import AuditStore
 from service.ports import HeldRecord, Store
 
 
@@ -142,7 +143,7 @@ class FeedNews:
     failed_at: Instant | None = None
 
 
-class SharingStore(Store, Protocol):
+class SharingStore(Store, AuditStore, Protocol):
     """A store that sharing can be decided on."""
 
     # --- looking ---------------------------------------------------------------------------

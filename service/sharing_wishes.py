@@ -9,7 +9,8 @@ Rules:
 - Break-glass opens one person's record to one member of staff in one role, for a short time; it
   raises an alert, and stays a task of the privacy officer until somebody has followed it up.
 - A claimed relationship is a task likewise.
-- The words in which somebody says why are sealed with what they declare; the event has the code.
+- The words in which somebody says why are sealed with what they declare; the event has the code,
+  and a keyed digest of the words, by which the same words are known again.
 """
 
 from __future__ import annotations
@@ -17,10 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-import msgspec
-
 from audit.events import EventOutcome
-from consent.decide import Administration
 from consent.relationships import CLAIM_DAYS
 from consent.roles import ROLES, Power
 from consent.shared import Refusal, Tell
@@ -28,7 +26,6 @@ from schemas.dates import Instant, to_instant
 from schemas.errors import InvalidValue, NotFound, NotPermitted
 from schemas.identifiers import PersonId
 from schemas.sharing import BreakGlass, Directive, Effect, Requester
-from service.sharing_asked import EventPage
 from service.sharing_desk import NOBODY, Desk, durably, said
 from service.sharing_open import PERSON, Known
 from service.sharing_ports import Claim, ClaimKind, Provision
@@ -54,7 +51,7 @@ def write_directive(
         persons=[known.view.person], kind=wish.kind.value, effect=wish.effect.value,
     )  # fmt: skip
     records = [held.record_id for held in known.view.records]
-    with durably():
+    with durably(requester.call):
         kept = desk.store.write_provision(laid_down, records, event).directive
     assert kept is not None
     return kept
@@ -77,7 +74,7 @@ def end_directive(desk: Desk, requester: Requester, directive_id: str) -> None:
         known.requester, "directive-end", EventOutcome.PERMITTED,
         persons=[known.view.person], directive=directive_id,
     )  # fmt: skip
-    with durably():
+    with durably(requester.call):
         desk.store.end_provision(laid_down.provision_id, at, event)
 
 
@@ -210,9 +207,9 @@ def break_glass(
     event = desk.event(
         known.requester, "break-glass", EventOutcome.PERMITTED,
         persons=[known.view.person], reason=reason, expires=given.expires, alert=True,
-        second_person=agrees,
+        second_person=agrees, words=_digest(desk, text),
     )  # fmt: skip
-    with durably():
+    with durably(requester.call):
         desk.store.write_claim(claim, event)
     return given
 
@@ -234,6 +231,11 @@ def _check_words(text: str) -> None:
     """Raises: InvalidValue."""
     if len(text) > MOST_WORDS:
         raise InvalidValue(f"a reason in words takes at most {MOST_WORDS} characters")
+
+
+def _digest(desk: Desk, text: str) -> str:
+    """A keyed digest of words: the same words can be seen to come again, and not be read."""
+    return desk.store.sign(" ".join(text.casefold().split()).encode())[:32]
 
 
 def claim_relationship(desk: Desk, requester: Requester, person: PersonId, text: str) -> Instant:
@@ -262,9 +264,9 @@ def claim_relationship(desk: Desk, requester: Requester, person: PersonId, text:
     claim = _claim(known, ClaimKind.RELATIONSHIP, "care", text, at, until)
     event = desk.event(
         known.requester, "claim", EventOutcome.PERMITTED,
-        persons=[known.view.person], expires=until,
+        persons=[known.view.person], expires=until, words=_digest(desk, text),
     )  # fmt: skip
-    with durably():
+    with durably(requester.call):
         desk.store.write_claim(claim, event)
     return until
 
@@ -284,33 +286,3 @@ def _claim(
         organisation=asks.organisation, role=asks.role, purpose=asks.purpose, team=asks.team,
         reason=reason, text=text, made_at=at, expires_at=expires, second_person=second_person,
     )  # fmt: skip
-
-
-def audit_events(
-    desk: Desk,
-    requester: Requester,
-    since: Instant,
-    until: Instant,
-    person: PersonId | None,
-    offset: int,
-    count: int,
-) -> EventPage:
-    """Audit events of a span of time, the newest first; an identity that the requester must not
-    know of is named in none. Raises: NotPermitted."""
-    decision = desk.opener.decider.may_administer(requester, Administration.AUDIT_EVENTS)
-    if isinstance(decision, Refusal):
-        desk.write(requester, "audit-events", EventOutcome.REFUSED,
-                   policies=list(decision.policies))  # fmt: skip
-        raise NotPermitted(said(decision, desk.settings))
-    hidden = desk.opener.hidden_from(requester)
-    found = [] if person in hidden else desk.store.find_events(since, until, person)
-    page = tuple(
-        msgspec.structs.replace(one, persons=tuple(p for p in one.persons if p not in hidden))
-        for one in found[offset : offset + count]
-    )
-    desk.write(
-        requester, "audit-events", EventOutcome.PERMITTED,
-        persons=[person] if person else [], shown=len(page),
-    )  # fmt: skip
-    end = offset + count
-    return EventPage(page, len(found), end if count and end < len(found) else None)

@@ -31,7 +31,7 @@ TELLS_OF_NOBODY = frozenset({
     "decision_sequence", "write_decisions", "decided", "resting_decisions", "review_tasks",
     "with_items", "add_quality_pairs", "quality_pairs", "record_sources", "source_states",
     "last_feeds", "counts", "erase", "finish_erasures", "barred_units", "save", "sign",
-    "append_event", "events",
+    "append_event", "events", "live_versions", "prepared", "keep_prepared", "recent_columns",
 })  # fmt: skip
 """Methods of the store that pass: they count, write, or give ids of records that no other tells of,
 or serve what shows nothing to anybody."""

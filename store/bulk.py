@@ -94,6 +94,8 @@ class SqliteBulk:
             )
 
 
+_FEW = 256
+"""Rows up to which one statement is sooner done than COPY, which takes several messages."""
 _PG_TYPES: tuple[tuple[type[Any], str], ...] = (
     (Text, "text"),
     (LargeBinary, "bytea"),
@@ -102,12 +104,18 @@ _PG_TYPES: tuple[tuple[type[Any], str], ...] = (
 
 
 class PostgresBulk:
-    """PostgreSQL: binary COPY in, arrays for updates and look-ups."""
+    """PostgreSQL: binary COPY in, arrays for few rows, updates and look-ups."""
 
     def insert(self, conn: Connection, table: Table, columns: Sequence[str], rows: Rows) -> None:
         """See Bulk."""
-        if rows:
-            names = ", ".join(columns)
+        names = ", ".join(columns)
+        if 0 < len(rows) <= _FEW:
+            arrays = ", ".join(f"%s::{_pg_type(table.c[name])}[]" for name in columns)
+            _cursor(conn).execute(
+                f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays})",  # noqa: S608
+                [list(values) for values in zip(*rows, strict=True)],
+            )
+        elif rows:
             statement = f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)"
             with _cursor(conn).copy(statement) as copy:
                 copy.set_types([_pg_type(table.c[name]) for name in columns])

@@ -75,16 +75,18 @@ changes of decisions, the greatest version id that was erased, changes of provis
 and claims, the version of the label lists that access classes were told by.
 `keystore` is the identity of the keys."""
 
+_WRITES, _PATIENCE = "commonthread_writes", "commonthread_patience"
+PATIENCE_MS = 30_000
+"""How long a transaction waits for another's lock, where nothing else is said."""
 _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
-    "PRAGMA busy_timeout = 30000",
+    f"PRAGMA busy_timeout = {PATIENCE_MS}",
     "PRAGMA cache_size = -262144",
     # In pages: a checkpoint every 64 MiB instead of after nearly every batch.
     "PRAGMA wal_autocheckpoint = 16384",
 )
-_WRITES = "commonthread_writes"
 _MOVED = Prepared(
     update(store_meta)
     .where(store_meta.c.name == bindparam("wanted"))
@@ -108,6 +110,9 @@ class Database:
         else:
             self._readers = engine
         self._writers = engine.execution_options(**{_WRITES: True})
+        self._patient = {PATIENCE_MS: self._writers}
+        file = engine.url.database if engine.dialect.name == "sqlite" else None
+        self._file = None if file is None else (Path(file), _identity(Path(file)))
 
     def close(self) -> None:
         """Releases connections and the keystore's file."""
@@ -121,10 +126,31 @@ class Database:
             yield conn
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that is committed at the end. Raises: StoreError, as `reading`."""
-        with _as_store_error(), self._writers.begin() as conn:
+    def writing(self, patience_ms: int = PATIENCE_MS) -> Iterator[Connection]:
+        """A transaction that is committed at the end. Raises: StoreError, as `reading`; also where
+        others hold a lock for longer than this."""
+        writers = self._patient.get(patience_ms)
+        if writers is None:
+            told = {_PATIENCE: patience_ms}
+            writers = self._patient[patience_ms] = self._writers.execution_options(**told)
+        self._check_file()
+        with _as_store_error(), writers.begin() as conn:
+            if conn.dialect.name != "postgresql" or conn.info.get(_PATIENCE) == patience_ms:
+                yield conn
+                return
+            conn.exec_driver_sql(f"SET lock_timeout = {patience_ms}")
+            info = conn.info
             yield conn
+        info[_PATIENCE] = patience_ms  # after the commit: what is rolled back is not set either
+
+    def _check_file(self) -> None:
+        """What is written to a file that has no name any more is lost with the last who has it
+        open, and no commit says so."""
+        if self._file is not None and _identity(self._file[0]) != self._file[1]:
+            raise StoreError(
+                f"database: {self._file[0].name} was removed or replaced since it was opened;"
+                " start this program again"
+            )
 
     def optimistic(
         self, counter: str, prepare: Callable[[Connection, int], Callable[[Connection], T]]
@@ -142,6 +168,15 @@ class Database:
             with self.writing() as conn:
                 if advance(conn, counter, seen):
                     return write(conn)
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Which file bears the name."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def read_counter(conn: Connection, name: str) -> int:
@@ -210,9 +245,14 @@ def _open_sqlite(url: URL, _: str | None) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(conn: Connection) -> None:
-        writes = conn.get_execution_options().get(_WRITES)
+        options = conn.get_execution_options()
+        writes = options.get(_WRITES)
         # By the driver itself: what every transaction begins with should cost next to nothing.
         driver: Any = conn.connection.driver_connection
+        patience = options.get(_PATIENCE, PATIENCE_MS)
+        if conn.info.get(_PATIENCE, PATIENCE_MS) != patience:
+            driver.execute(f"PRAGMA busy_timeout = {patience}").close()
+            conn.info[_PATIENCE] = patience
         driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN").close()
 
     return engine

@@ -18,16 +18,16 @@ import msgspec
 import pyarrow as pa
 from sqlalchemy import Connection, Row, insert, select, update
 
-from audit.events import AuditEvent, canonical
+from audit.events import AuditEvent
 from linkage.state import Decided
 from schemas.dates import Instant
 from schemas.decisions import Decision, Origin, Standing, Verdict, another_person
 from schemas.errors import StoreError, WorkspaceBusy
 from schemas.records import ClientRecord
-from store.database import DECISIONS, EVENTS, Database, advance, next_id, read_counter
-from store.events import EVENT_SOURCE
+from store.database import DECISIONS, Database, next_id, read_counter
+from store.events import write_event
 from store.linking import declared_merges
-from store.tables import audit_event, decision, record, record_version
+from store.tables import decision, record, record_version
 
 DECISION_SOURCE = "decision"
 """The key group that decisions are sealed in."""
@@ -89,8 +89,8 @@ def write(
 ) -> list[Decision]:
     """See service.ports.Store.write_decisions."""
 
-    def prepare(snapshot: Connection, events: int) -> Callable[[Connection], list[Decision]]:
-        if read_counter(snapshot, DECISIONS) != seen:
+    def prepare(snapshot: Connection, standing: int) -> Callable[[Connection], list[Decision]]:
+        if standing != seen:
             raise _meanwhile()
         first = next_id(snapshot, decision.c.decision_id)
         given = [
@@ -98,32 +98,20 @@ def write(
         ]
         rows = [_row(one, content) for one, content in _sealed(database, given)]
         moved = [_row(one, content) for one, content in _sealed(database, changed)]
-        body = database.sealer.seal(EVENT_SOURCE, audit_event, "body", events + 1, canonical(event))
 
         def run(conn: Connection) -> list[Decision]:
-            if not advance(conn, DECISIONS, seen):
-                raise _meanwhile()
             if rows:
                 conn.execute(insert(decision), rows)
             for row in moved:
                 where = decision.c.decision_id == row["decision_id"]
                 if conn.execute(update(decision).where(where).values(**row)).rowcount != 1:
                     raise StoreError("a decision that is to be changed is not held")
-            conn.execute(
-                insert(audit_event),
-                {
-                    "seq": events + 1,
-                    "at": event.at,
-                    "action": event.action,
-                    "outcome": event.outcome.value,
-                    "body": body,
-                },
-            )
+            write_event(database, conn, event)
             return given
 
         return run
 
-    return database.optimistic(EVENTS, prepare)
+    return database.optimistic(DECISIONS, prepare)
 
 
 def _meanwhile() -> WorkspaceBusy:

@@ -2,9 +2,9 @@
 
 Rules:
 - Every table's rows in order of their keys, payloads unsealed, ids included.
-- Left out is what may differ between equal histories: nonces and key ids, keyed digests (they
+- Left out is what may differ between equal histories: nonces, salts and key ids, digests (they
   hang on the keyring), wall-clock times, how match rows are split into segments and link states
-  into parts.
+  into parts; feature sets, which follow from the rest; how far detection has read.
 - It shows everything that is held. It is for checks of this program, never for a user's eyes.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Row, Table, select
 
+from audit.events import SALT_BYTES
 from store import tables
 from store.arrow import unpacked
 from store.database import KEYSTORE, LOADS, Database
@@ -26,9 +27,11 @@ from store.segments import live_rows
 _DIGESTS = frozenset(
     {"record_key", "item_key", "staff_key", "subject_key", "nhs_key", "content_hash"}
     | {"retired_key", "survivor_key", "left_key", "right_key", "class_key"}
+    | {"actor_key", "entry"}
 )
 _WALL_CLOCK = frozenset({"received_at", "ended_at", "started_at", "at"})
 _OWN_META = frozenset({KEYSTORE, LOADS})
+_LEFT_OUT = _DIGESTS | _WALL_CLOCK | {"key_id"}
 
 
 def logical_dump(database: Database) -> Iterator[str]:
@@ -36,6 +39,8 @@ def logical_dump(database: Database) -> Iterator[str]:
     for table in sorted(tables.metadata.tables.values(), key=lambda t: t.name):
         if table is tables.match_segment:
             yield from _match_lines(database)
+        elif table in (tables.feature_set, tables.feature_part, tables.audit_detection):
+            continue
         elif table is tables.link_state_part:
             yield from _state_lines(database)
         else:
@@ -52,7 +57,7 @@ def _table_lines(database: Database, table: Table) -> Iterator[str]:
                 if tables.is_sealed(column)
                 else getattr(row, column.name)
                 for column in table.columns
-                if column.name not in _DIGESTS | _WALL_CLOCK
+                if column.name not in _LEFT_OUT
             }
             yield _line(table.name, values)
 
@@ -62,6 +67,8 @@ def _opened(database: Database, table: Table, column: str, row: Row[Any]) -> Any
     if table is tables.quarantine:
         detail = opened_detail(database, row.quarantine_id, payload)
         return [detail.where, detail.field, detail.message, detail.raw.hex()]
+    if table is tables.audit_event and not payload:
+        return None
     (key,) = table.primary_key.columns
     plain = database.sealer.unseal(table, column, getattr(row, key.name), payload)
     return _READ.get(table.name, _json)(plain)
@@ -72,7 +79,8 @@ def _json(plain: bytes) -> Any:
 
 
 def _event(plain: bytes) -> Any:
-    return {name: value for name, value in json.loads(plain).items() if name not in _WALL_CLOCK}
+    told = json.loads(plain[SALT_BYTES:])
+    return {name: value for name, value in told.items() if name not in _WALL_CLOCK}
 
 
 _READ: dict[str, Callable[[bytes], Any]] = {

@@ -39,6 +39,7 @@ from service.ports import Erased
 from store.arrow import unpacked
 from store.barring import barred_keys
 from store.database import ERASED, GENERATION, LOADS, Database, advance, next_id, read_counter
+from store.feature_sets import FEATURE_SOURCE, forget_sets
 from store.feeds import opened_detail, sealed_details
 from store.keystore import Act, Erasure
 from store.registers import claimed, orphaned
@@ -167,6 +168,9 @@ class _Work:
 
 def _carry_out(database: Database, due: Sequence[Erasure]) -> Erased:
     told = Erased()
+    if due:
+        forget_sets(database)
+        _destroy_unused(database, FEATURE_SOURCE, max(e.at for e in due))
     for source in sorted({entry.source for entry in due}):
         mine = [entry for entry in due if entry.source == source]
         database.keys.held_back(source)
@@ -274,7 +278,8 @@ def used_keys(conn: Connection) -> set[int]:
     found: set[int] = set()
     for _, column in _SEALED:
         for prefix in conn.scalars(select(_sealed_under(column)).distinct()):
-            found.add(_KEY_ID.unpack(prefix)[0])
+            if prefix:  # an event that was erased has no payload
+                found.add(_KEY_ID.unpack(prefix)[0])
     return found
 
 

@@ -1,4 +1,4 @@
-"""Audit events: appended, never changed. The body is sealed; time, action and outcome are clear.
+"""Audit events: appended, never changed. The body is sealed; what events are found by is clear.
 
 Rules:
 - Events are numbered without gaps, in the order in which they became durable.
@@ -7,61 +7,78 @@ Rules:
   one another's commit, and nobody's work is thrown away.
 - Events that come in while one commit is under way are written together by the next. Each caller
   waits for the commit of its own event, and hears if that failed.
+- Where the database does not take them, or not within `PATIENCE_MS`, they go to the second journal
+  (store/journal.py), and those of the next `REST_SECONDS` too, so that not every request waits for
+  a database that is away. Only where both fail does the caller hear LogFailed.
+- What the journal holds is brought into the log when the database is opened and by the sequencer's
+  turns. Such an event keeps its own time, and stands in the log where it came in.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
-from audit.events import AuditEvent, canonical
-from schemas.dates import Instant
-from schemas.errors import StoreError
-from schemas.identifiers import PersonId
-from store.database import EVENTS, Database, next_value
+from audit.events import AuditEvent
+from schemas.errors import LogFailed, StoreError
+from service.audit_ports import NOT_WRITTEN
+from store.database import Database
+from store.entering import DECODER, Salted, opened_bodies, salted, write_salted
+from store.journal import Journal
 from store.tables import audit_event
 
-EVENT_SOURCE = "audit"
-"""The key group that events are sealed in."""
+PATIENCE_MS = 2_000
+"""How long an event waits for the database's write lock; nobody who behaves holds it for 50 ms."""
+REST_SECONDS = 5.0
 _PAGE = 5_000
 _TOGETHER = 200
 """Events that one transaction writes at most, so that it holds the lock for milliseconds."""
-_INSERT = insert(audit_event)
-_DECODER = msgspec.json.Decoder(AuditEvent)
 
 
 @dataclass(eq=False)
 class _Waiting:
     """An event on its way, of a thread that waits for it."""
 
-    event: AuditEvent
+    told: Salted
     done: bool = False
     failed: StoreError | None = None
 
 
 class Appender:
-    """Writes events, those of several threads in one transaction. One per database."""
+    """Writes events, those of several threads in one transaction. One per database.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    Args: `journal`: where events go that the database does not take; without one they fail.
+    """
+
+    def __init__(self, database: Database, journal: Journal | None = None) -> None:
+        self._database, self._journal = database, journal
         self._turn = threading.Condition()
         self._waiting: list[_Waiting] = []
         self._busy = False
+        self._rests_until = 0.0
 
     def append(self, event: AuditEvent) -> None:
-        """Returns once the event is durable. Raises: StoreError where it is not."""
-        canonical(event)  # what cannot be written fails here, not with its neighbours
-        mine = _Waiting(event)
+        """Returns once the event is durable. Raises: LogFailed where it is not; InvalidValue where
+        its action is none."""
+        mine = _Waiting(salted(event))  # what cannot be written fails here, not with its neighbours
         with self._turn:
             self._waiting.append(mine)
         while batch := self._next(mine):
             self._write(batch)
         if mine.failed is not None:
-            raise StoreError(str(mine.failed)) from None
+            raise LogFailed(str(mine.failed)) from None
+
+    def close(self) -> None:
+        """Leaves the journal's file."""
+        with self._turn:
+            while self._busy:
+                self._turn.wait()
+            if self._journal is not None:
+                self._journal.close()
 
     def _next(self, mine: _Waiting) -> list[_Waiting]:
         """The events that this thread writes, once no other is writing; none once its own is
@@ -77,13 +94,9 @@ class Appender:
             return batch
 
     def _write(self, batch: Sequence[_Waiting]) -> None:
-        failed: StoreError | None = StoreError("the audit log could not be written")
+        failed: StoreError | None = StoreError(NOT_WRITTEN)
         try:
-            with self._database.writing() as conn:
-                write_events(self._database, conn, [one.event for one in batch])
-            failed = None
-        except StoreError as error:
-            failed = error
+            failed = self._kept([one.told for one in batch])
         finally:
             with self._turn:
                 for one in batch:
@@ -91,57 +104,43 @@ class Appender:
                 self._busy = False
                 self._turn.notify_all()
 
+    def _kept(self, told: Sequence[Salted]) -> StoreError | None:
+        """Keeps the events in the log or the journal; why not, where neither takes them."""
+        if self._journal is None or time.monotonic() >= self._rests_until:
+            try:
+                with self._database.writing(patience_ms=PATIENCE_MS) as conn:
+                    write_salted(self._database, conn, told)
+            except StoreError:
+                self._rests_until = time.monotonic() + REST_SECONDS
+            else:
+                self._rests_until = 0.0
+                if self._journal is not None:
+                    self._journal.close()
+                return None
+        if self._journal is None:
+            return StoreError(NOT_WRITTEN)
+        try:
+            self._journal.append([(one.salt, one.told) for one in told])
+        except OSError:
+            return StoreError(NOT_WRITTEN)
+        return None
+
 
 def write_event(database: Database, conn: Connection, event: AuditEvent) -> None:
     """Writes the event within a writing transaction, as the next in the log."""
-    write_events(database, conn, [event])
-
-
-def write_events(database: Database, conn: Connection, told: Sequence[AuditEvent]) -> None:
-    """Writes events within a writing transaction, as the next in the log, in order."""
-    last = next_value(conn, EVENTS, len(told))
-    numbers = range(last - len(told) + 1, last + 1)
-    plains = [canonical(event) for event in told]
-    bodies = database.sealer.seal_many(EVENT_SOURCE, audit_event, "body", numbers, plains)
-    rows = [
-        {"seq": seq, "at": event.at, "action": event.action, "outcome": event.outcome.value,
-         "body": body}
-        for seq, event, body in zip(numbers, told, bodies, strict=True)
-    ]  # fmt: skip
-    conn.execute(_INSERT, rows)
+    write_salted(database, conn, [salted(event)])
 
 
 def events(database: Database) -> Iterator[AuditEvent]:
     """See service.ports.Store.events. In pages, so that a long log is never held whole."""
     seen = 0
+    c = audit_event.c
+    query = select(c.seq, c.body).order_by(c.seq).limit(_PAGE)
     while True:
-        query = select(audit_event.c.seq, audit_event.c.body).order_by(audit_event.c.seq)
         with database.reading() as conn:
-            rows = conn.execute(query.where(audit_event.c.seq > seen).limit(_PAGE)).all()
+            rows = [(row.seq, row.body) for row in conn.execute(query.where(c.seq > seen))]
         if not rows:
             return
-        pairs = ((row.seq, row.body) for row in rows)
-        for body in database.sealer.unseal_many(audit_event, "body", pairs):
-            yield _DECODER.decode(body)
-        seen = rows[-1].seq
-
-
-def find_events(
-    database: Database, since: Instant, until: Instant, person: PersonId | None = None
-) -> Sequence[AuditEvent]:
-    """See service.sharing_ports.SharingStore.find_events. Whom an event is about is sealed: the
-    span's events are opened, in pages."""
-    found: list[AuditEvent] = []
-    c = audit_event.c
-    query = select(c.seq, c.body).where(c.at >= since, c.at < until).order_by(c.seq.desc())
-    seen: int | None = None
-    while True:
-        page = query if seen is None else query.where(c.seq < seen)
-        with database.reading() as conn:
-            rows = conn.execute(page.limit(_PAGE)).all()
-        if not rows:
-            return found
-        pairs = ((row.seq, row.body) for row in rows)
-        opened = map(_DECODER.decode, database.sealer.unseal_many(audit_event, "body", pairs))
-        found += [event for event in opened if person is None or person in event.persons]
-        seen = rows[-1].seq
+        for _, _, told in opened_bodies(database, rows):
+            yield DECODER.decode(told)
+        seen = rows[-1][0]

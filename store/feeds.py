@@ -7,6 +7,7 @@ Rules:
   as unchanged this time).
 - A refused feed counts as one unit, quarantined.
 - The file's name is sealed: people are named in file names.
+- That a feed was taken in, or refused, is written to the log in the transaction that ends it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from audit.actions import PROGRAM
+from audit.events import AuditEvent, EventOutcome
 from schemas.dates import Instant
 from schemas.errors import NotFound, StoreError
 from schemas.identifiers import SourceId
 from schemas.records import REASONS, Outcome
 from service.ports import FeedFile, FeedRow, FeedState, QuarantinedUnit
 from store.database import LOADS, Database, next_id
+from store.events import write_event
 from store.segments import compact
 from store.tables import feed, field_issue, quarantine
 
@@ -201,11 +205,29 @@ def end_feed(database: Database, feed_id: int, state: FeedState, reason: str, no
                 conn.execute(insert(quarantine), refused)
                 changed = changed.values(units_quarantined=feed.c.units_quarantined + 1)
             conn.execute(changed)
+            write_event(database, conn, _ended(known, state, code, now))
             return known.source
 
         return write
 
     compact(database, database.optimistic(LOADS, prepare))
+
+
+def _ended(row: FeedRow, state: FeedState, reason: str, now: Instant) -> AuditEvent:
+    """The event of a feed that was taken in, or was not; of its units the counts."""
+    told = {"source": row.source, "feed": row.sha256[:12], "state": state.value,
+            "units": {outcome.value: count for outcome, count in row.counts.items() if count},
+            "reason": reason or None}  # fmt: skip
+    refused = state is FeedState.REFUSED
+    return AuditEvent(
+        at=now,
+        action="feed",
+        outcome=EventOutcome.FAILED if refused else EventOutcome.PERMITTED,
+        actor=PROGRAM,
+        role="-",
+        purpose="-",
+        details={name: value for name, value in told.items() if value is not None},
+    )
 
 
 def quarantined(

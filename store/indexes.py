@@ -3,7 +3,7 @@
 Rules:
 - HMAC-SHA-256 (RFC 2104) under three keys, one per kind of question, and no others: is this NHS
   number held; is this thing of this source held (source and local id, likewise a care item's and a
-  staff entry's own id); is this the content held already.
+  staff entry's own id, and the name of who acted); is this the content held already.
 - Digests are cut to 16 bytes, the shortest that RFC 2104 section 5 allows for SHA-256: chance
   collisions among 10^9 values stay below 10^-20.
 - A message begins with what kind of thing it is and its source, NUL-ended, so that no two
@@ -67,6 +67,10 @@ class Indexes:
     def staff_keys(self, source: str, staff_ids: Iterable[str]) -> list[bytes]:
         """Keys of staff entries by the source's own id."""
         return self.local.many(_prefix("staff", source), (i.encode() for i in staff_ids))
+
+    def actor_keys(self, names: Iterable[str]) -> list[bytes]:
+        """Keys of those who did what the audit log tells of."""
+        return self.local.many(_prefix("actor", ""), (n.encode() for n in names))
 
     def content_hashes(self, kind: str, source: str, contents: Iterable[bytes]) -> list[bytes]:
         """Digests of contents: equal content of one source, equal digest."""

@@ -7,6 +7,7 @@ Rules:
   id, so that keys cannot be swapped.
 - A data key seals at most `GROUP_ROWS` rows of one source, then a new one begins. Keys left part
   used when a process ends are not taken up again.
+- The key of the second journal is derived from the workspace key, so that it needs no keystore.
 - The keystore has a random identity that the database remembers: a database is never opened with
   another workspace's keys.
 """
@@ -25,7 +26,9 @@ from pathlib import Path
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from schemas.errors import StoreError
 from store.indexes import Indexes, KeyedDigest
@@ -35,6 +38,8 @@ ENVIRONMENT_VARIABLE = "COMMONTHREAD_WORKSPACE_KEY"
 KEY_FILE = "workspace.key"
 KEYSTORE_FILE = "keystore.db"
 KEY_BYTES = 32
+JOURNAL_PURPOSE = b"commonthread second journal"
+"""What the key of the second journal is derived for."""
 GROUP_ROWS = 256
 """Rows of one source that one data key seals, at most."""
 _NONCE_BYTES = 12
@@ -139,7 +144,9 @@ class KeyRing:
     """The opened keys of one workspace. Safe to use from several threads."""
 
     def __init__(self, keystore: KeyStore, key: WorkspaceKey) -> None:
-        self.keystore, self._wrapping = keystore, AESGCM(key.load())
+        secret = key.load()
+        self.keystore, self._wrapping = keystore, AESGCM(secret)
+        self.journal = AESGCM(_derived(secret, JOURNAL_PURPOSE))
         self._lock = threading.Lock()
         self._ciphers: dict[int, AESGCM] = {}
         self._open_groups: dict[str, Lease] = {}
@@ -191,6 +198,26 @@ class KeyRing:
             key_id = self._new_keys(source, 1)[0]
             return Lease(key_id, self._ciphers[key_id], 1)
 
+    def secrets(self, prefix: str) -> dict[str, bytes]:
+        """Name → secret of those fixed keys whose name begins so. Raises: StoreError: one of them
+        is damaged."""
+        found = {}
+        for name, wrapped in self.keystore.fixed().items():
+            if name.startswith(prefix):
+                try:
+                    found[name] = self._unwrapped(name, wrapped)
+                except InvalidTag:
+                    raise StoreError(f"{KEYSTORE_FILE}: the key {name} is damaged") from None
+        return found
+
+    def keep_secrets(self, kept: Mapping[str, bytes], dropped: Collection[str] = ()) -> None:
+        """Adds secrets by name and destroys others, durably and together.
+
+        Raises: StoreError: a name is there already, or the keystore is in use by another program.
+        """
+        wrapped = {name: _wrapped(self._wrapping, name, kept[name]) for name in kept}
+        self.keystore.change_fixed(wrapped, dropped)
+
     def sign(self, document: bytes) -> str:
         """A keyed digest of a document about this workspace, hex."""
         return self.indexes.content_hashes("document", "", [document])[0].hex()
@@ -199,6 +226,13 @@ class KeyRing:
         """The source's next rows are sealed under keys that are made for them."""
         with self._lock:
             self._open_groups.pop(source, None)
+
+    def drop_destroyed(self, source: str) -> None:
+        """Leaves the source's open key group if another process destroyed its key."""
+        with self._lock:
+            left = self._open_groups.get(source)
+            if left is not None and not self.keystore.data_keys(left.key_id, left.key_id):
+                del self._open_groups[source]
 
     def destroy(self, source: str, key_ids: Collection[int], at: str) -> None:
         """Destroys data keys of a source: what they sealed is unreadable from now on, for ever.
@@ -248,6 +282,11 @@ class KeyRing:
     def _unwrapped(self, name: str, wrapped: bytes) -> bytes:
         nonce, body = wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:]
         return self._wrapping.decrypt(nonce, body, name.encode())
+
+
+def _derived(secret: bytes, purpose: bytes) -> bytes:
+    """A key of its own for a purpose: HKDF-SHA-256 (RFC 5869) of the workspace key."""
+    return HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=purpose).derive(secret)
 
 
 def _wrapped(wrapping: AESGCM, name: str, key: bytes) -> bytes:

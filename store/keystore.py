@@ -134,6 +134,19 @@ class KeyStore:
         with self._reading() as connection:
             return dict(connection.execute("SELECT name, wrapped FROM fixed_key"))
 
+    def change_fixed(self, kept: Mapping[str, bytes], dropped: Collection[str]) -> None:
+        """Adds fixed keys (name → wrapped) and destroys others, together.
+
+        Raises: StoreError: the file is in use, so that they cannot be taken out of its log.
+        """
+        with self._changing() as connection:
+            connection.executemany("INSERT INTO fixed_key VALUES (?, ?)", list(kept.items()))
+            connection.executemany(
+                "DELETE FROM fixed_key WHERE name = ?", [(name,) for name in dropped]
+            )
+        if dropped:
+            self._empty_log()
+
     def add(self, source: str, count: int, wrap_new: Callable[[int], bytes]) -> range:
         """Adds `count` data keys and commits them; returns their ids.
 
@@ -220,6 +233,10 @@ class KeyStore:
             connection.executemany(
                 "DELETE FROM data_key WHERE key_id = ?", [(key_id,) for key_id in key_ids]
             )
+        self._empty_log()
+
+    def _empty_log(self) -> None:
+        """Takes what was destroyed out of the write-ahead log. Raises: StoreError."""
         with self._reading() as connection:
             busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:

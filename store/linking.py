@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -139,11 +139,13 @@ def _membership_pages(
         last = records[-1]
 
 
-def founded_counts(database: Database) -> dict[int, int]:
+def founded_counts(database: Database, of: Collection[int] | None) -> dict[int, int]:
     """See service.ports.Store.founded_counts."""
     with database.reading() as conn:
         shown = person.c.founded_run <= read_counter(conn, PUBLISHED)
         founders = numbers(conn, person.c.founder, shown)
+    if of is not None:
+        founders = founders[np.isin(founders, np.fromiter(of, np.int64))]
     records, counts = np.unique(founders, return_counts=True)
     return dict(zip(records.tolist(), counts.tolist(), strict=True))
 

@@ -7,6 +7,7 @@ Rules:
   it opened, memberships it closed (opened again), persons, stays it began or ended, tasks, delta,
   its row. The run that follows takes the same id, so the outcome is that of a publish that never
   died.
+- That a run was published, or held, is written to the log in the transaction that shows it.
 - The time of a run is never before that of the run before it, whatever the clock says.
 - A publication that does not fit what is held (an unknown record or person, a membership that is
   not open, or open twice, a person that ends though it is not present) is refused as a whole.
@@ -21,6 +22,7 @@ import msgspec
 import pyarrow as pa
 from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
+from audit.events import AuditEvent, EventOutcome
 from schemas.dates import Instant
 from schemas.errors import StoreError
 from service.ports import Publication
@@ -28,6 +30,7 @@ from service.runs import NewRun, RunState
 from store.arrow import packed, parts
 from store.bulk import Rows
 from store.database import PUBLISHED, Database, advance, next_id, read_counter
+from store.events import write_event
 from store.tables import link_delta, link_run, membership, person, person_return, review_task
 from store.undoing import shown_by
 
@@ -35,13 +38,17 @@ RUN_SOURCE = "link-run"
 """The key group that run summaries and deltas are sealed in."""
 CHUNK_ROWS = 5_000
 """Rows per transaction: well under 50 ms of write lock."""
+COUNTS = ("records", "persons", "created", "joined", "split", "moved", "withdrawn", "tasks")
+"""Of a run's summary, what its event tells."""
 
 
 def publish(database: Database, run: NewRun, changes: Publication, now: Instant) -> int:
     """See service.ports.Store.publish. Raises: StoreError: it does not fit what is held."""
     with database.reading() as conn:
         published = read_counter(conn, PUBLISHED)
-        before = conn.scalar(select(link_run.c.started_at).where(link_run.c.run_id == published))
+        c = link_run.c
+        last = conn.execute(select(c.started_at, c.model_hash).where(c.run_id == published)).first()
+    before, model = (last.started_at, last.model_hash) if last else (None, None)
     run_id = published + 1
     clear(database, run_id)
     plain = msgspec.json.encode(run.summary)
@@ -68,9 +75,37 @@ def publish(database: Database, run: NewRun, changes: Publication, now: Instant)
         conn.execute(update(link_run).where(link_run.c.run_id == run_id).values(state=state.value))
         if not run.held:
             shown_by(conn, run_id)
+        if model != run.model_hash:
+            write_event(database, conn, _event(run, now, "model-changed", _models(model, run)))
+        write_event(database, conn, _published(run_id, run, now))
         if not advance(conn, PUBLISHED, published):
             raise StoreError(f"link run {run_id}: another run was published meanwhile")
     return run_id
+
+
+def _published(run_id: int, run: NewRun, now: Instant) -> AuditEvent:
+    """The event of a run: what it changed, in counts, or that it was held."""
+    counts = {name: run.summary[name] for name in COUNTS if name in run.summary}
+    told = {"run": run_id, "kind": run.kind.value, "held": run.held, "model": run.model_hash}
+    return _event(run, now, "publish", told | counts)
+
+
+def _models(before: str | None, run: NewRun) -> dict[str, Any]:
+    """Details of the event of another model: the first run has the first one."""
+    return {"model": run.model_hash, "first": before is None}
+
+
+def _event(run: NewRun, now: Instant, action: str, told: dict[str, Any]) -> AuditEvent:
+    held = run.held and action == "publish"
+    return AuditEvent(
+        at=now,
+        action=action,
+        outcome=EventOutcome.REFUSED if held else EventOutcome.PERMITTED,
+        actor=run.by,
+        role=run.role,
+        purpose=run.purpose,
+        details=told,
+    )
 
 
 def _write(database: Database, run_id: int, changes: Publication) -> None:

@@ -22,10 +22,14 @@ import pyarrow.parquet as pq
 from sqlalchemy import Connection, MetaData, Table, inspect, text
 from sqlalchemy.engine import make_url
 
+from schemas.dates import Clock
 from schemas.errors import StoreError
-from store import erasing
+from service.ports import LogPlaces
+from store import audit_keeping, erasing
 from store.database import Database, open_engine
 from store.keyring import KEYSTORE_FILE, KeyRing, WorkspaceKey, open_keyring
+from store.log_keys import take_over
+from store.log_restoring import go_on
 from store.schema import alembic_config, prepare_schema, schema_revision
 from store.sql_store import SqlStore
 from store.tables import metadata
@@ -55,10 +59,14 @@ class Landing:
     Args:
         url: of the database that is to hold them.
         key: keys folder → where its workspace key is kept.
+        origin: the audit log's name, of the settings; empty where they name none.
+        clock: tells when what was lost of the log is said to be.
     """
 
-    def __init__(self, url: str, key: Callable[[Path], WorkspaceKey]) -> None:
-        self._key = key
+    def __init__(
+        self, url: str, key: Callable[[Path], WorkspaceKey], origin: str, clock: Clock
+    ) -> None:
+        self._key, self._origin, self._clock = key, origin, clock
         parsed = make_url(url)
         self._file = Path(parsed.database or "") if parsed.drivername.startswith("sqlite") else None
         self.url = url
@@ -90,7 +98,8 @@ class Landing:
         keys: Path,
         lists: Sequence[Path],
         live: Path | None,
-    ) -> SqlStore:
+        logs: LogPlaces,
+    ) -> tuple[SqlStore, Mapping[str, object]]:
         """The database as saved, beside the one there is, without what was erased since.
 
         Args:
@@ -98,6 +107,9 @@ class Landing:
             keys: folder with the keystore that goes with them; it is changed.
             lists: folders of other backups of the keys, for what was erased since.
             live: keys folder of the workspace that is replaced, likewise.
+            logs: where the audit log was, is, and is to be.
+
+        Returns: the database, and what became of the log (store/log_restoring.py).
 
         Raises: StoreError: a newer schema, other keys, keys that are not there, rows missing.
         """
@@ -112,11 +124,14 @@ class Landing:
             _fill(store.database, tables, schema, rows)
             prepare_schema(store.database)
             _check_keys(store.database)
+            # First of all: whatever is written from now on stands in the log behind what was lost.
+            told = go_on(store, self._origin, logs, self._clock())
+            audit_keeping.finish_restored(store.database)
             erasing.finish(store.database, restored=True)
         except BaseException:
             store.close()
             raise
-        return store
+        return store, told
 
     def _merge_lists(self, ring: KeyRing, lists: Sequence[Path], live: Path | None) -> None:
         for folder in lists:
@@ -195,6 +210,7 @@ def _merge(ring: KeyRing, other: KeyRing, where: Path) -> None:
         )
     held = other.keystore
     ring.keystore.extend(held.erasures(), held.destroyed(), held.last_key())
+    take_over(ring, other)
 
 
 def _fill(database: Database, folder: Path, schema: str, rows: Mapping[str, int]) -> None:
@@ -233,6 +249,7 @@ def _fill_table(database: Database, conn: Connection, table: Table, path: Path) 
 def _check_keys(database: Database) -> None:
     with database.reading() as conn:
         missing = erasing.used_keys(conn) - database.keys.keystore.key_sources().keys()
+        missing -= audit_keeping.destroyed_keys(database).keys()  # emptied once the log fits again
     if missing:
         raise StoreError(
             f"backup: {len(missing)} data keys of this database are not among these keys: they are"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, insert, inspect, select, text
 
 from schemas.errors import StoreError
-from store.classing import fill
+from store import classing, entering
 from store.database import COUNTERS, KEYSTORE, Database, read_counter
 from store.tables import store_meta
 
@@ -72,7 +72,8 @@ def prepare_schema(database: Database) -> None:
             raise StoreError(
                 "database: it was made with another workspace's keys; open it with its own keys"
             )
-    fill(database)
+    classing.fill(database)
+    entering.fill(database)
 
 
 def schema_revision(conn: Connection) -> str | None:

@@ -97,6 +97,11 @@ class Sealer:
                 ) from None
 
 
+def key_of(payload: bytes) -> int:
+    """The id of the data key that a payload was sealed under."""
+    return int(_HEADER.unpack_from(payload)[1])
+
+
 def _place(table: Table, column: str, key_id: int) -> bytes:
     return f"{table.name}\0{column}\0".encode() + _HEADER.pack(_VERSION, key_id)
 

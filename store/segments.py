@@ -15,15 +15,17 @@ Rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Column, ColumnElement, Connection, Text, cast, delete, func, select
 
+from schemas.columns import MATCH_SCHEMA
 from store.database import LOADS, Database, next_id
 from store.tables import match_segment, record
 
@@ -115,6 +117,24 @@ def _in_order(
     return whole.combine_chunks().take(pa.array(order))
 
 
+def columns_since(
+    database: Database, conn: Connection, since: int, versions: Collection[int]
+) -> pa.Table:
+    """Source, ids and features of the rows of some versions in segments after `since`."""
+    wanted = pa.array(sorted(versions), pa.int64())
+    found = [pa.schema([("source", pa.string()), *IDS_SCHEMA, *MATCH_SCHEMA]).empty_table()]
+    for segment_id, source in _segments(conn, match_segment.c.segment_id > since):
+        ids = _opened(database, conn, segment_id, "ids")
+        rows = pc.is_in(ids["version_id"], value_set=wanted)
+        if pc.any(rows).as_py():
+            features = _opened(database, conn, segment_id, "features").filter(rows)
+            ids = ids.filter(rows)
+            columns = [pa.array([source] * len(ids), pa.string()), *ids.columns, *features.columns]
+            names = ["source", *ids.column_names, *features.column_names]
+            found.append(pa.Table.from_arrays(columns, names).select(found[0].column_names))
+    return pa.concat_tables(found)
+
+
 def numbers(
     conn: Connection, column: Column[int], where: ColumnElement[bool]
 ) -> npt.NDArray[np.int64]:
@@ -174,7 +194,7 @@ def _rewriting(
         parts = [_still_live(database, snapshot, segment_id) for segment_id in group]
         ids = pa.concat_tables([part[0] for part in parts])
         features = pa.concat_tables([part[1] for part in parts])
-        order = pa.compute.sort_indices(ids["record_id"])
+        order = pc.sort_indices(ids["record_id"])
         segment_id = next_id(snapshot, match_segment.c.segment_id)
         row = segment_row(database, segment_id, source, ids.take(order), features.take(order))
 
@@ -187,9 +207,9 @@ def _rewriting(
     return prepare
 
 
-def _segments(conn: Connection) -> list[tuple[int, str]]:
+def _segments(conn: Connection, *which: ColumnElement[bool]) -> list[tuple[int, str]]:
     columns = match_segment.c.segment_id, match_segment.c.source
-    rows = conn.execute(select(*columns).order_by(match_segment.c.segment_id))
+    rows = conn.execute(select(*columns).where(*which).order_by(match_segment.c.segment_id))
     return [(int(segment_id), str(source)) for segment_id, source in rows]
 
 

@@ -1,23 +1,28 @@
 """The store: one class for SQLite and PostgreSQL, that implements service.ports.Store and
-service.sharing_ports.SharingStore.
+service.sharing_ports.SharingStore; and, by store/audit_events.py, service.audit_ports.AuditStore.
 
-Each method stands in the module of its concern: feeds, loading, linking, publishing, looking,
-events. What the two databases do differently stands in store/bulk.py and store/database.py.
+Each method stands in the module of its concern: feeds, loading, linking, publishing, looking. What
+the two databases do differently stands in store/bulk.py and store/database.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from audit.events import AuditEvent
+from linkage.prepared import Prepared
 from linkage.state import Decided
 from schemas.columns import UnitBatch
 from schemas.dates import Instant
 from schemas.decisions import Decision
+from schemas.errors import StoreError
 from schemas.identifiers import LocalId, NhsNumber, PersonId, SourceId
 from schemas.items import CareItem, Heading
 from schemas.records import Outcome, StaffEntry
@@ -43,7 +48,7 @@ from store import (
     classing,
     decisions,
     erasing,
-    events,
+    feature_sets,
     feeds,
     identity_changes,
     link_state,
@@ -58,17 +63,22 @@ from store import (
     undoing,
     withdrawals,
 )
+from store.alerts import Alerts
+from store.audit_events import AuditEvents
 from store.database import Database, open_engine
+from store.journal import SecondJournal
 from store.keyring import KeyRing
 from store.schema import prepare_schema
 
 
-def open_store(url: str, keys: KeyRing) -> SqlStore:
-    """Opens the database, creating or migrating its schema as needed.
+def open_store(url: str, keys: KeyRing, second: SecondJournal | None = None) -> SqlStore:
+    """Opens the database, creating or migrating its schema as needed, and brings in what its second
+    journal holds.
 
     Args:
         url: `sqlite:///FILE` or `postgresql+psycopg://...`.
         keys: of the same workspace; `close` releases their file too.
+        second: where audit events go that the database does not take; without it they fail.
 
     Raises:
         StoreError: the database cannot be reached, has a newer or foreign schema, or belongs to
@@ -80,19 +90,14 @@ def open_store(url: str, keys: KeyRing) -> SqlStore:
     except BaseException:
         database.close()
         raise
-    return SqlStore(database)
+    store = SqlStore(database, second)
+    with suppress(StoreError):  # a database that takes nothing now may take it at a later turn
+        store.reconcile_journal()
+    return store
 
 
-class SqlStore:
+class SqlStore(AuditEvents, Alerts):
     """See service.ports.Store and service.sharing_ports.SharingStore for what each method does."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self._appender = events.Appender(database)
-
-    def close(self) -> None:
-        """Releases connections and the keystore's file."""
-        self.database.close()
 
     def feeds(self, source: SourceId) -> Mapping[str, FeedRow]:
         """Every feed of the source, by sha256."""
@@ -132,13 +137,29 @@ class SqlStore:
         """Versions, live or former, as columns."""
         return linking.past_columns(self.database, version_ids)
 
+    def live_versions(self) -> npt.NDArray[np.int64]:
+        """Ids of the versions of live records."""
+        return feature_sets.live_version_ids(self.database)
+
+    def prepared(self, input_hash: str) -> tuple[int, Prepared] | None:
+        """What was read for an earlier link."""
+        return feature_sets.read_set(self.database, input_hash)
+
+    def keep_prepared(self, input_hash: str, prepared: Prepared) -> None:
+        """Keeps what was read for the next link."""
+        feature_sets.keep_set(self.database, input_hash, prepared)
+
+    def recent_columns(self, since: int, versions: Collection[int]) -> pa.Table:
+        """Columns of versions that were loaded since."""
+        return feature_sets.recent_columns(self.database, since, versions)
+
     def memberships(self, run_id: int | None = None) -> pa.Table:
         """The published partition, or that of a former run."""
         return linking.memberships(self.database, run_id)
 
-    def founded_counts(self) -> Mapping[int, int]:
+    def founded_counts(self, of: Collection[int] | None = None) -> Mapping[int, int]:
         """Record id → persons founded so far."""
-        return linking.founded_counts(self.database)
+        return linking.founded_counts(self.database, of)
 
     def former_identities(self) -> Sequence[FormerIdentity]:
         """What the changes of identity that hold set apart."""
@@ -319,20 +340,6 @@ class SqlStore:
     def sign(self, document: bytes) -> str:
         """A keyed digest of a document."""
         return self.database.keys.sign(document)
-
-    def append_event(self, event: AuditEvent) -> None:
-        """Writes one audit event durably."""
-        self._appender.append(event)
-
-    def events(self) -> Iterator[AuditEvent]:
-        """Every audit event, oldest first."""
-        return events.events(self.database)
-
-    def find_events(
-        self, since: Instant, until: Instant, person: PersonId | None = None
-    ) -> Sequence[AuditEvent]:
-        """Audit events of a span of time, newest first."""
-        return events.find_events(self.database, since, until, person)
 
     def counters(self) -> Mapping[str, int]:
         """The store's counters by name."""

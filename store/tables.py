@@ -17,6 +17,10 @@ Rules:
   before a database is used (store/classing.py).
 - Of a record that was erased the head stays, without version and number: persons and decisions
   name its id. `erased_at` also stays where it was let back in.
+- An audit event whose class, actor, organisation and entry are null was written before there were
+  such columns, and is filled before a database is used (store/entering.py). One whose `body` is
+  empty was erased because its time was over; its `actor_key` is empty then too. `key_id` is the
+  data key of the body, as its header says.
 """
 
 from __future__ import annotations
@@ -295,6 +299,24 @@ link_state_part = Table(
     _sealed("body"),
     Index(None, "state_id"),
 )
+feature_set = Table(
+    "feature_set",
+    metadata,
+    _id("set_id"),
+    _text("input_hash"),
+    _whole("last_segment"),
+    _whole("parts"),
+)
+feature_part = Table(
+    "feature_part",
+    metadata,
+    _id("part_id"),
+    _whole("set_id"),
+    _text("kind"),
+    _whole("row_count"),
+    _sealed("body"),
+    Index(None, "set_id"),
+)
 
 undo = Table(
     "undo",
@@ -437,8 +459,72 @@ audit_event = Table(
     _id("seq"),
     _text("at"),
     _text("action"),
+    _text("event_class", nullable=True),
     _text("outcome"),
+    _digest("actor_key", nullable=True),
+    _text("organisation", nullable=True),
+    _digest("entry", nullable=True),
+    _whole("key_id", nullable=True),
     _sealed("body"),
+    Index("ix_audit_event_actor", "actor_key", "seq"),
+    Index("ix_audit_event_organisation", "organisation", "seq"),
+    Index("ix_audit_event_class", "event_class", "seq"),
+    Index(None, "key_id"),
+    # Holds all that events are counted by, so that counting reads no bodies.
+    Index("ix_audit_event_at", "at", "event_class", "action", "outcome", "organisation"),
+)
+
+audit_event_person = Table(
+    "audit_event_person",
+    metadata,
+    Column("person_id", Text, primary_key=True),
+    Column("seq", Whole, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+audit_journal = Table(
+    "audit_journal",
+    metadata,
+    Column("file", Text, primary_key=True),
+    _whole("read_to"),
+    _whole("damaged"),
+)
+
+audit_hold = Table(
+    "audit_hold",
+    metadata,
+    _id("hold_id"),
+    _text("made_at"),
+    _text("released_at", nullable=True),
+    _sealed("content"),
+)
+
+audit_alert = Table(
+    "audit_alert",
+    metadata,
+    _id("alert_id"),
+    _text("state"),
+    _text("raised_at"),
+    _text("due"),
+    _sealed("content"),
+    Index(None, "state"),
+)
+
+audit_watch = Table(
+    "audit_watch",
+    metadata,
+    _id("watch_id"),
+    _text("made_at"),
+    _text("ended_at", nullable=True),
+    _sealed("content"),
+)
+
+audit_detection = Table(
+    "audit_detection",
+    metadata,
+    _id("detection_id"),
+    _text("at"),
+    _sealed("content"),
 )
 
 

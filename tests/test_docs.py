@@ -45,6 +45,7 @@ from schemas.settings import (
     WholeList,
 )
 from schemas.settings_api import ApiSettings, ClientSettings, IdentityProvider
+from schemas.settings_audit import AuditSettings, WitnessSettings
 from schemas.settings_file import parse_settings
 from schemas.settings_sharing import SharingSettings
 from service.review_queue import FACTORS, KINDS
@@ -150,6 +151,8 @@ SECTIONS: dict[str, type] = {
     "[[identity_provider]]": IdentityProvider,
     "[[identity_provider.client]]": ClientSettings,
     "[sharing]": SharingSettings,
+    "[audit]": AuditSettings,
+    "[[audit.witness]]": WitnessSettings,
     "[[organisation]]": Organisation,
     "[[source]]": SourceSettings,
     "[[source.file]]": FileSettings,
@@ -157,7 +160,7 @@ SECTIONS: dict[str, type] = {
     "snapshot": WholeList,
 }
 OWN_SECTIONS = {"organisations", "sources", "actors", "default_purpose", "limits", "link", "review",
-                "sharing", "api", "providers"}  # fmt: skip
+                "sharing", "api", "audit", "providers"}  # fmt: skip
 """Fields of Settings that have a section of their own."""
 LEAST = """
 [partnership]
@@ -182,6 +185,9 @@ id = "app"
 organisation = "A1A1A"
 role = "integration"
 purposes = "audit"
+[[audit.witness]]
+name = "w.example"
+key = "w.example+00000000+AAAA"
 """
 """Settings with nothing but what is required."""
 

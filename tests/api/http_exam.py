@@ -317,6 +317,12 @@ class Exam:
             if oracle.unknown_person(self.asks) and answer.json()["total"]:
                 self.fault("the log names a former identity")
 
+    def _audit_read(self) -> None:
+        officer = self.case.role == "ig_officer" and self.asks.active
+        answer = self.ask("AuditEvent/leaf-0")
+        if self._status(answer, Expected(200 if officer else 403)):
+            self._no_more_than(answer.text, set())
+
     # --- wishes and declarations ------------------------------------------------------------
     def _create(self) -> None:
         kind = self.rng.choice(sorted(HARMLESS))
@@ -393,6 +399,7 @@ SPECIAL: dict[str, Callable[[Exam], None]] = {
     "search Consent": Exam._search_consents,
     "end Consent": Exam._end,
     "search AuditEvent": Exam._audit,
+    "read AuditEvent": Exam._audit_read,
 }
 """Routes that are not of items, and how each is examined."""
 

@@ -319,7 +319,7 @@ class Builder:
             records = [self._record(store, told) for told in held.records]
             for what in _provisions(held):
                 laid = Provision(made_by="test", made_at=LAID, reason="a story", **what)
-                kept = store.write_provision(laid, records, _event("lay-down"))
+                kept = store.write_provision(laid, records, _event("consent-write"))
                 if kept.directive and kept.directive.kind == "national-data-opt-out":
                     held.directive = kept.directive.directive_id
 
@@ -438,7 +438,7 @@ def matrix_world(folder: Path, specs: Iterable[tuple[str, str, str]], seed: int)
     keys = create_keyring(folder / "keys", FileKey(folder / "keys" / KEY_FILE))
     store = open_store(f"sqlite:///{folder}/matrix.db", keys)
     made.send(store)
-    store.write_agreements(agreements("direct-care"), _event("agreement"))
+    store.write_agreements(agreements("direct-care"), _event("agreement-write"))
     model = folder / "model.json"
     model.write_bytes(shipped_model().to_json())
     own = [held for held in made.people.values() if held.state == "own"]

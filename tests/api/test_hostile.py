@@ -72,7 +72,7 @@ def test_a_purpose_that_the_token_does_not_carry_is_refused_and_written_down(api
     answer = api.ask(DOCTOR, f"Patient/{TOM}", headers={"Purpose-Of-Use": "audit"})
     assert (answer.status_code, code_of(answer)) == (403, "PURPOSE_NEEDED")
     event = last_event(api.sharing)
-    assert (event.actor, event.outcome, event.action) == ("ST1", "refused", "read Patient")
+    assert (event.actor, event.outcome, event.action) == ("ST1", "refused", "read")
     assert event.details["reason"] == "PURPOSE_NEEDED"
 
 

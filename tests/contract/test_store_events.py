@@ -8,13 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import pytest
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, text
 
-from audit.events import AuditEvent, EventOutcome
+from audit.events import AuditEvent, EventOutcome, entry_of_bytes
 from schemas.dates import Instant
-from schemas.errors import StoreError
+from schemas.errors import InvalidValue, StoreError
 from schemas.identifiers import PersonId
+from service.audit_ports import AuditQuery
+from store import entering
 from store.prepared import Prepared
 from store.sql_store import SqlStore
 from store.tables import audit_event, store_meta
@@ -23,10 +26,10 @@ from tests.contract.test_store_sharing import ANN, NOW, filled
 BEFORE_LONG = 20
 
 
-def said(action: str) -> AuditEvent:
+def said(actor: str) -> AuditEvent:
     return AuditEvent(
-        at=Instant("2026-11-02T03:00:00Z"), action=action, outcome=EventOutcome.PERMITTED,
-        actor="a", role="r", purpose="audit",
+        at=Instant("2026-11-02T03:00:00Z"), action="read", outcome=EventOutcome.PERMITTED,
+        actor=actor, role="r", purpose="audit",
     )  # fmt: skip
 
 
@@ -43,12 +46,12 @@ class Gate:
         writing = store.database.writing
 
         @contextmanager
-        def held() -> Iterator[Any]:
+        def held(**given: int) -> Iterator[Any]:
             self.count += 1
             number = self.count
             self.entered.set()
             assert self.opened.wait(BEFORE_LONG)
-            with writing() as conn:
+            with writing(**given) as conn:
                 yield conn
                 if number == self.fails:
                     raise StoreError("the disc is full")
@@ -88,7 +91,7 @@ def test_what_comes_in_during_a_commit_is_written_by_the_next(
     gate = Gate(store, monkeypatch)
     assert appended(store, gate, NAMES) == [None] * len(NAMES)
     assert gate.count == 2
-    kept = [event.action for event in store.events()]
+    kept = [event.actor for event in store.events()]
     assert kept[0] == "n0"
     assert sorted(kept) == NAMES
 
@@ -110,18 +113,18 @@ def test_whoever_waits_hears_that_its_event_was_not_kept(
     told = appended(store, gate, NAMES)
     assert [name for name, error in zip(NAMES, told, strict=True) if error is None] == kept
     store.append_event(said("after"))
-    assert sorted(event.action for event in store.events()) == sorted([*kept, "after"])
+    assert sorted(event.actor for event in store.events()) == sorted([*kept, "after"])
 
 
 def test_what_cannot_be_written_fails_alone(store: SqlStore) -> None:
     odd = AuditEvent(
-        at=NOW, action="odd", outcome=EventOutcome.PERMITTED, actor="a", role="r",
+        at=NOW, action="read", outcome=EventOutcome.PERMITTED, actor="a", role="r",
         purpose="audit", details={"held": object()},
     )  # fmt: skip
     with pytest.raises(TypeError):
         store.append_event(odd)
     store.append_event(said("after"))
-    assert [event.action for event in store.events()] == ["after"]
+    assert [event.actor for event in store.events()] == ["after"]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 9])
@@ -152,3 +155,62 @@ def test_views_come_with_the_counters_of_their_snapshot(store: SqlStore) -> None
     assert views[ANN].records
     assert store.views_now([PersonId("pnobody")], None, NOW) == (counted, {})
     assert store.views_now([], None, NOW) == (counted, {})
+
+
+# --- events of before there were entries ---------------------------------------------------------
+
+
+def test_older_events_are_filled(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a database of before has them: sealed without salt, the organisation among the details,
+    actions that are known no more."""
+    monkeypatch.setattr(entering, "_PAGE", 2)
+    old = [
+        {
+            "action": "read",
+            "details": {"organisation": "ZZ01A", "shown": 3},
+            "persons": ["PA", "PB"],
+        },
+        {"action": "link", "details": {"run": 7}, "persons": []},
+        {"action": "an-action-of-old", "details": {}, "persons": ["PA"]},
+        {"action": "search", "details": {}, "persons": []},
+        {"action": "read", "details": {}, "persons": ["PB"]},
+    ]
+    usual = {"at": NOW, "outcome": "permitted", "actor": "ann", "role": "gp", "purpose": "audit"}
+    plains = [msgspec.json.encode(usual | one, order="sorted") for one in old]
+    numbers = range(1, len(old) + 1)
+    bodies = store.database.sealer.seal_many("audit", audit_event, "body", numbers, plains)
+    with store.database.writing() as conn:
+        for seq, one, body in zip(numbers, old, bodies, strict=True):
+            conn.execute(
+                audit_event.insert(),
+                {
+                    "seq": seq,
+                    "at": NOW,
+                    "action": one["action"],
+                    "outcome": "permitted",
+                    "body": body,
+                },
+            )
+        conn.execute(text("UPDATE store_meta SET value = 5 WHERE name = 'events'"))
+    entering.fill(store.database)
+    entering.fill(store.database)
+    found = [one for page in store.find_numbered(AuditQuery()) for one in page]
+    assert [one.event.organisation for one in found] == ["ZZ01A", "-", "-", "-", "-"]
+    assert [one.event.details for one in found] == [{"shown": 3}, {"run": 7}, {}, {}, {}]
+    assert store.entries(0, 5) == [entry_of_bytes(one.salt, one.told) for one in found]
+    classes = [name for (name,) in store.count_events(AuditQuery(), ("class",))]
+    assert sorted(classes) == ["access", "linkage", "search", "system"]
+    about = [
+        one.leaf for page in store.find_numbered(AuditQuery(person=PersonId("PB"))) for one in page
+    ]
+    assert about == [0, 4]
+    assert store.count_events(AuditQuery(actor="ann")) == {(): 5}
+    store.append_event(said("after"))
+    assert store.event_count() == 6
+
+
+def test_an_action_that_is_none_is_not_written(store: SqlStore) -> None:
+    odd = msgspec.structs.replace(said("a"), action="made-up")
+    with pytest.raises(InvalidValue):
+        store.append_event(odd)
+    assert store.event_count() == 0

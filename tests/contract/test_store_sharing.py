@@ -47,7 +47,7 @@ OTHER = SourceId("council")
 ANN, BEN = PersonId("pann"), PersonId("pben")
 
 
-def said(action: str = "test", *persons: PersonId, at: Instant = NOW) -> AuditEvent:
+def said(action: str = "consent-write", *persons: PersonId, at: Instant = NOW) -> AuditEvent:
     return AuditEvent(
         at=at,
         action=action,
@@ -219,13 +219,13 @@ def records_of(store: SqlStore, person: PersonId) -> list[int]:
 
 def test_a_provision_is_seen_with_its_person_alone(store: SqlStore) -> None:
     filled(store)
-    kept = store.write_provision(opting_out(), records_of(store, ANN), said("write", ANN))
+    kept = store.write_provision(opting_out(), records_of(store, ANN), said("consent-write", ANN))
     assert kept.directive is not None
     assert kept.directive.directive_id == f"d{kept.provision_id}"
     assert view(store, ANN).provisions == [kept]
     assert view(store, BEN).provisions == []
     assert store.provision_persons(kept.provision_id) == {ANN}
-    assert [e.action for e in store.events()][-1] == "write"
+    assert [e.action for e in store.events()][-1] == "consent-write"
 
 
 def test_every_kind_of_provision_comes_back_as_it_was(store: SqlStore) -> None:
@@ -250,13 +250,13 @@ def test_every_kind_of_provision_comes_back_as_it_was(store: SqlStore) -> None:
 def test_a_provision_ends_once(store: SqlStore) -> None:
     filled(store)
     kept = store.write_provision(opting_out(), records_of(store, ANN), said())
-    store.end_provision(kept.provision_id, LATER, said("end"))
+    store.end_provision(kept.provision_id, LATER, said("directive-end"))
     assert [p.ended_at for p in view(store, ANN).provisions] == [LATER]
     with pytest.raises(InvalidValue, match="ended already"):
-        store.end_provision(kept.provision_id, LATER, said("twice"))
+        store.end_provision(kept.provision_id, LATER, said("consent-write"))
     with pytest.raises(NotFound):
-        store.end_provision(99, LATER, said("unknown"))
-    assert [e.action for e in store.events()][-1] == "end"
+        store.end_provision(99, LATER, said("consent-write"))
+    assert [e.action for e in store.events()][-1] == "directive-end"
 
 
 def test_a_provision_follows_its_records(store: SqlStore) -> None:
@@ -316,8 +316,8 @@ def agreement(version: int = 1, **more: Any) -> Agreement:
 
 
 def test_agreements_are_kept_by_version(store: SqlStore) -> None:
-    store.write_agreements([agreement(), agreement(agreement_id="a2")], said("agree"))
-    store.write_agreements([agreement(2, end=PartialDate("2026-02-01"))], said("agree"))
+    store.write_agreements([agreement(), agreement(agreement_id="a2")], said("agreement-write"))
+    store.write_agreements([agreement(2, end=PartialDate("2026-02-01"))], said("agreement-write"))
     held = store.agreements()
     assert held[0] == agreement()
     assert [(a.agreement_id, a.version) for a in held] == [("a1", 1), ("a2", 1), ("a1", 2)]
@@ -327,9 +327,11 @@ def test_agreements_are_kept_by_version(store: SqlStore) -> None:
 def test_versions_follow_one_another(store: SqlStore, version: int) -> None:
     store.write_agreements([agreement()], said())
     with pytest.raises(InvalidValue, match="expected version 2"):
-        store.write_agreements([agreement(agreement_id="a9"), agreement(version)], said("lost"))
+        store.write_agreements(
+            [agreement(agreement_id="a9"), agreement(version)], said("agreement-write")
+        )
     assert store.agreements() == [agreement()]
-    assert [e.action for e in store.events()] == ["test"]
+    assert [e.action for e in store.events()] == ["consent-write"]
 
 
 def claimed(**more: Any) -> Claim:
@@ -360,12 +362,12 @@ def test_a_claim_is_followed_up(store: SqlStore) -> None:
     kept = store.write_claim(claimed(), said())
     other = store.write_claim(claimed(staff_id="s2"), said())
     done = replace(kept, reviewed_at=LATER, reviewed_by="ig", finding="in order")
-    store.review_claim(done, said("review"))
+    store.review_claim(done, said("break-glass-review"))
     assert store.claims(unreviewed=True) == [other]
     assert store.claims(unreviewed=False) == [done, other]
     with pytest.raises(NotFound):
-        store.review_claim(replace(done, claim_id=99), said("lost"))
-    assert [e.action for e in store.events()][-1] == "review"
+        store.review_claim(replace(done, claim_id=99), said("agreement-write"))
+    assert [e.action for e in store.events()][-1] == "break-glass-review"
 
 
 # --- the rest -----------------------------------------------------------------------------------
@@ -403,12 +405,13 @@ def test_news_of_feeds(store: SqlStore) -> None:
 
 def test_events_are_found_by_time_and_person(store: SqlStore) -> None:
     moments = [Instant(f"2026-11-0{n}T00:00:00Z") for n in (1, 2, 3)]
-    for at, person in zip(moments, (ANN, BEN, ANN), strict=True):
-        store.append_event(said(f"at {at[8:10]}", person, at=at))
+    looks = ("read", "items", "item")
+    for at, action, person in zip(moments, looks, (ANN, BEN, ANN), strict=True):
+        store.append_event(said(action, person, at=at))
     until = Instant("2026-11-09T00:00:00Z")
-    assert [e.action for e in store.find_events(moments[0], until)] == ["at 03", "at 02", "at 01"]
-    assert [e.action for e in store.find_events(moments[0], until, ANN)] == ["at 03", "at 01"]
-    assert [e.action for e in store.find_events(moments[1], moments[2])] == ["at 02"]
+    assert [e.action for e in store.find_events(moments[0], until)] == ["item", "items", "read"]
+    assert [e.action for e in store.find_events(moments[0], until, ANN)] == ["item", "read"]
+    assert [e.action for e in store.find_events(moments[1], moments[2])] == ["items"]
 
 
 def test_no_class_is_read_as_another(store: SqlStore) -> None:

@@ -108,7 +108,8 @@ def dump(root: Path) -> list[str]:
 
 def without_events(lines: list[str]) -> list[str]:
     """A dump without the audit events and their counter."""
-    return [x for x in lines if not x.startswith("audit_event\t") and '"events"' not in x]
+    told = ("audit_event\t", "audit_event_person\t")
+    return [x for x in lines if not x.startswith(told) and '"events"' not in x]
 
 
 def without_agreements(lines: list[str]) -> list[str]:
@@ -142,10 +143,17 @@ def partition(root: Path) -> set[frozenset[tuple[str, str]]]:
     return {frozenset(group) for group in groups.values()}
 
 
+OF_ITSELF = frozenset(
+    {"settings-changed", "policies-changed", "model-changed", "feed", "publish"}
+)  # fmt: skip
+"""Actions of the program itself, on the way to what somebody asked for."""
+
+
 def events(root: Path) -> list[dict[str, Any]]:
-    """The audit events, oldest first."""
+    """The audit events that have a payload, oldest first; of what people asked for."""
     lines = [x.partition("\t")[2] for x in dump(root) if x.startswith("audit_event\t")]
-    return [json.loads(line)["body"] for line in lines]
+    told = [body for line in lines if (body := json.loads(line)["body"])]
+    return [one for one in told if one["action"] not in OF_ITSELF]
 
 
 def copy_of(root: Path, target: Path) -> Path:

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import select
 
 import cli
 import wiring
@@ -31,7 +30,6 @@ from service.model_files import load_model
 from service.nightly import late_sources
 from store.keyring import KEY_FILE, FileKey, create_keyring
 from store.sql_store import SqlStore, open_store
-from store.tables import audit_event
 from tests.store_samples import NOW, SOURCE, client, full_client, item, load, one
 
 DATA_TEAM = Actor("ann", "data_team", "data-quality")
@@ -56,12 +54,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 
 
 def events(store: SqlStore) -> list[AuditEvent]:
-    with store.database.reading() as conn:
-        rows = conn.execute(select(audit_event).order_by(audit_event.c.seq)).all()
-    bodies = store.database.sealer.unseal_many(
-        audit_event, "body", ((row.seq, row.body) for row in rows)
-    )
-    return [msgspec.json.decode(body, type=AuditEvent) for body in bodies]
+    return list(store.events())
 
 
 def housed(local_id: str, **more: Any) -> Any:

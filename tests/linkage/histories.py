@@ -16,6 +16,7 @@ from linkage.blocking import Blocks
 from linkage.features import build_features
 from linkage.increment import Decided, Linked, link_increment
 from linkage.model import Model
+from linkage.prepared import Prepared
 from linkage.reference import reference_partition
 from tests.linkage.people import EXTRA, PHONES, as_row, models, people_table, person, shipped_model
 
@@ -256,7 +257,7 @@ def live_through(history: History, met: Counter[str]) -> None:
     p = Partnership()
     options = {"join_bits": history.join_bits, "review_bits": history.join_bits - 3.0, **READ}
     options["threads"] = 1
-    state, before, linked = None, Decided(), p.live.copy()
+    state, before, linked, held = None, Decided(), p.live.copy(), None
     for night in [history.first, *history.nights]:
         for happen in night:
             happen(p)
@@ -269,6 +270,15 @@ def live_through(history: History, met: Counter[str]) -> None:
             p.table(), records_table({}), None, decided, Decided(), history.model, **options
         )
         assert_same(found, whole)
+        held = _gone_on_from(held, p.table(), records_table(past), history.model)
+        ids = [
+            table.select(["record_id", "version_id"]) for table in (p.table(), records_table(past))
+        ]
+        again = link_increment(
+            *ids, state, decided, before, history.model, prepared=held, **options
+        )
+        assert_same(again, whole)
+        held = _kept(held, p.table())
         if state is not None:
             _count(met, history.model, linked, p.live, found, past, decided)
         p.edges = [(e["left"], e["right"]) for e in found.state.edges.to_pylist()]
@@ -276,6 +286,26 @@ def live_through(history: History, met: Counter[str]) -> None:
     del options["threads"]
     assert_reference(p, history.model, found, options)
     met["histories"] += 1
+
+
+def _gone_on_from(held: Prepared | None, now: pa.Table, past: pa.Table, model: Model) -> Prepared:
+    """What was kept, with the versions that it lacks."""
+    both = pa.concat_tables([now, past.select(now.column_names)]) if len(past) else now
+    held = Prepared.read(both.slice(0, 0)) if held is None else held
+    lacking = both.filter(pa.array(~held.held(both["version_id"].to_numpy())))
+    read = Prepared.read(
+        lacking, accept_test_numbers=READ["accept_test_numbers"], extra=model.columns
+    )
+    return held.with_more(read)
+
+
+def _kept(held: Prepared, now: pa.Table) -> Prepared:
+    """What is left of it when it was written down and read again: on every other night nothing but
+    what is live, in the order of founders."""
+    if len(now) % 2:
+        rows = held.rows_of(now["version_id"].to_numpy())
+        held = held.compact(rows[held.in_order(rows)])
+    return Prepared.of_tables(held.tables())
 
 
 def assert_same(found: Linked, whole: Linked) -> None:

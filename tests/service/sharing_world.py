@@ -246,7 +246,7 @@ def fill(store: SqlStore, without: Collection[str] = ()) -> None:
     opened = [(record, person) for person, records in ids.items() for record in records]
     publish(store, publication(founded=founded, opened=opened))
     signed = AuditEvent(
-        at=NOW, action="agreement", outcome=EventOutcome.PERMITTED, actor="a", role="r",
+        at=NOW, action="agreement-write", outcome=EventOutcome.PERMITTED, actor="a", role="r",
         purpose="audit",
     )  # fmt: skip
     store.write_agreements(_agreements(), signed)
@@ -296,7 +296,7 @@ def wish(kind: DirectiveKind, effect: Effect = Effect.DENY, **more: Any) -> Dire
 def lay_down(sharing: Sharing, person: PersonId, **what: Any) -> Provision:
     laid_down = Provision(made_by="test", made_at=NOW, reason="a story", **what)
     ids = [held.record_id for held in sharing.store.person_records(person)]
-    event = sharing.event(asks(sharing, "ST8", "audit"), "test", EventOutcome.PERMITTED)
+    event = sharing.event(asks(sharing, "ST8", "audit"), "consent-write", EventOutcome.PERMITTED)
     return sharing.store.write_provision(laid_down, ids, event)
 
 

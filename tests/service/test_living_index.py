@@ -17,6 +17,7 @@ from service.model_files import kept_file, load_model, write_whole
 from service.reuse import become_another
 from service.runs import GONE, Fate
 from service.undo import release_run, undo_run
+from store.feature_sets import forget_sets
 from store.tables import record_version
 from tests.service.living import SOURCES, Living, living
 
@@ -239,6 +240,7 @@ def test_what_was_erased_is_not_brought_back_and_makes_the_link_full(index: Livi
     index.put("gp", "1", 2)
     with index.store.database.writing() as conn:
         conn.execute(delete(record_version).where(record_version.c.version_id == former))
+    forget_sets(index.store.database)  # as an erasure does
     report = index.link()
     assert (report.full, report.run_id) == (True, 2)
     assert len(index.partition()) == 1

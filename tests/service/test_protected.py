@@ -74,9 +74,7 @@ def test_without_a_change_everybody_sees_the_store_itself() -> None:
         assert not hidden_of(partnership.store)
         assert seen_by(partnership.actor("cat"), partnership.store) is partnership.store
         decided = partnership.store.decided()
-        assert (
-            bound(partnership.store, partnership.store.match_columns(), decided).decided is decided
-        )
+        assert bound(partnership.store, partnership.store.match_columns, decided).decided is decided
 
 
 EVENTS = (

@@ -144,7 +144,7 @@ def test_nothing_is_told_of_a_sealed_item_that_nobody_may_know_of(sharing: Shari
     shown = sharing.everything(doctor, EVE).items
     (secret,) = (one for one in shown if "Adoption" in (one.item.text or ""))
     (eczema,) = (one for one in shown if one.item.text == "Eczema")
-    ended = sharing.event(asks(sharing, "ST8", "audit"), "end", EventOutcome.PERMITTED)
+    ended = sharing.event(asks(sharing, "ST8", "audit"), "consent-write", EventOutcome.PERMITTED)
     sharing.store.end_provision(kept.provision_id, NOW, ended)
     before = sharing.everything(doctor, EVE).withheld
     lay_down(sharing, EVE, directive=wish(DirectiveKind.SEAL, item_key=secret.item_key))

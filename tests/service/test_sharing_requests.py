@@ -41,7 +41,7 @@ def test_a_record_is_read_and_written_down(sharing: Sharing) -> None:
     assert {one.source for one in shown.demographics} == {"gp", "pas", "care"}
     event = last_event(sharing)
     assert (event.action, event.persons, event.actor) == ("everything", (TOM,), "ST1")
-    assert event.details["organisation"] == TRUST
+    assert event.organisation == TRUST
     assert event.details["shown"] == len(shown.items)
 
 
@@ -128,7 +128,7 @@ def test_an_opted_out_person_is_said_to_be_so_and_nothing_more(sharing: Sharing)
     sharing.store.end_provision(
         kept.provision_id,
         NOW,
-        sharing.event(asks(sharing, "ST8", "audit"), "end", EventOutcome.PERMITTED),
+        sharing.event(asks(sharing, "ST8", "audit"), "consent-write", EventOutcome.PERMITTED),
     )
     assert sharing.everything(asks(sharing, "ST1"), TOM).items
 
@@ -138,7 +138,9 @@ def test_an_ended_agreement_closes_the_record_at_the_next_request(sharing: Shari
     assert "gp" in {one.source for one in sharing.everything(doctor, TOM).items}
     first = next(a for a in sharing.store.agreements() if a.agreement_id == f"GP001-{TRUST}")
     ended = replace(first, version=2, end=PartialDate("2026-11-01"))
-    sharing.store.write_agreements([ended], sharing.event(doctor, "test", EventOutcome.PERMITTED))
+    sharing.store.write_agreements(
+        [ended], sharing.event(doctor, "agreement-write", EventOutcome.PERMITTED)
+    )
     assert "gp" not in {one.source for one in sharing.everything(doctor, TOM).items}
 
 

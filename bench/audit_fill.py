@@ -1,0 +1,125 @@
+"""Fills a log with true events, fast: salted, sealed, committed to, numbered; sequenced later.
+
+`fill(database, events)` takes a store's database (`store.database` of an open SqlStore) and adds so
+many events. They are what a partnership's year looks like: staff of 17 organisations who open and
+search for persons, the busy ones far more often than the others; nights; now and then a refusal, a
+broken glass, a decision, an export. The same seed and number give the same events (their salts and
+seals differ).
+
+`python -m bench.audit_fill FOLDER EVENTS` makes a workspace's database in a folder.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from audit.events import AuditEvent, EventOutcome
+from schemas.dates import Instant
+from schemas.identifiers import PersonId
+from store.database import EVENTS, Database, next_value
+from store.entering import EVENT_COLUMNS, PERSON_COLUMNS, event_rows, salted
+from store.keyring import KEY_FILE, FileKey, create_keyring
+from store.sql_store import SqlStore, open_store
+from store.tables import audit_event, audit_event_person
+
+PAGE = 10_000
+ORGANISATIONS = tuple(f"ZZ{n:02d}A" for n in range(17))
+ROLES = ("gp", "nurse", "social_worker", "paramedic", "pharmacist", "admin")
+ACTIONS = (
+    ("everything", 0.34), ("items", 0.22), ("read", 0.14), ("item", 0.06), ("search", 0.13),
+    ("match", 0.06), ("identify", 0.03), ("claim", 0.006), ("break-glass", 0.004),
+    ("directives", 0.004), ("review-decide", 0.003), ("link", 0.002), ("person-export", 0.001),
+)  # fmt: skip
+STAFF = 4_000
+PER_PERSON = 25
+"""Events for each person there is."""
+BEGINS = datetime(2025, 11, 1, tzinfo=UTC)
+DAYS = 365
+
+
+def fill(database: Database, events: int, seed: int = 1) -> None:
+    """Adds so many events, in transactions of `PAGE`."""
+    chosen = np.random.default_rng(seed)
+    persons = max(events // PER_PERSON, 40)
+    for first in range(0, events, PAGE):
+        told = _page(chosen, persons, first, min(PAGE, events - first), events)
+        page = [salted(event) for event in told]
+        with database.writing() as conn:
+            last = next_value(conn, EVENTS, len(page))
+            rows, about = event_rows(database, range(last - len(page) + 1, last + 1), page)
+            database.bulk.insert(conn, audit_event, EVENT_COLUMNS, rows)
+            database.bulk.insert(conn, audit_event_person, PERSON_COLUMNS, about)
+
+
+def person(number: int) -> PersonId:
+    """The id of one of the persons."""
+    return PersonId(f"p{number:013d}")
+
+
+def _page(
+    chosen: np.random.Generator, persons: int, first: int, count: int, events: int
+) -> Iterator[AuditEvent]:
+    names = [name for name, _ in ACTIONS]
+    weights = np.array([weight for _, weight in ACTIONS])
+    actions = chosen.choice(len(names), count, p=weights / weights.sum())
+    staff = (STAFF * chosen.random(count) ** 2).astype(int)
+    about = (persons * chosen.random((count, 3)) ** 1.5).astype(int)
+    outcomes = chosen.random(count)
+    step = DAYS * 86_400 / events
+    for n in range(count):
+        at = BEGINS + timedelta(seconds=int((first + n) * step))
+        yield _event(names[actions[n]], int(staff[n]), about[n], outcomes[n], at)
+
+
+def _event(
+    action: str, staff: int, about: Sequence[int], outcome: float, at: datetime
+) -> AuditEvent:
+    several = 3 if action in ("search", "match") else 1
+    nobody = action in ("link", "person-export")
+    refused = outcome > 0.97
+    details = {"issuer": "https://idp.example", "team": f"T{staff % 90}",
+               "request": f"{staff:032x}", "policies": ["care-read", "agreement"],
+               "shown": several * 7, "relationship": "registration"}  # fmt: skip
+    return AuditEvent(
+        at=Instant(f"{at.isoformat()[:19]}Z"),
+        action=action,
+        outcome=EventOutcome.REFUSED if refused else EventOutcome.PERMITTED,
+        actor=f"ST{staff:05d}",
+        role=ROLES[staff % len(ROLES)],
+        purpose="direct-care",
+        organisation=ORGANISATIONS[staff % len(ORGANISATIONS)],
+        persons=() if nobody else tuple(sorted({person(int(one)) for one in about[:several]})),
+        details=details,
+    )
+
+
+def new_store(folder: Path, url: str | None = None) -> SqlStore:
+    """A store of its own in a folder: SQLite, or the database of the URL."""
+    keys = create_keyring(folder / "keys", FileKey(folder / "keys" / KEY_FILE))
+    return open_store(url or f"sqlite:///{folder}/partnership.db", keys)
+
+
+def main() -> None:
+    """Fills a new database and says how long it took."""
+    folder, events = Path(sys.argv[1]), int(sys.argv[2])
+    folder.mkdir(parents=True, exist_ok=True)
+    store = new_store(folder)
+    began = time.perf_counter()
+    fill(store.database, events)
+    took = time.perf_counter() - began
+    size = (folder / "partnership.db").stat().st_size
+    print(
+        f"{events:,} events in {took:.1f} s ({events / took:,.0f}/s),"
+        f" {size / events:,.0f} bytes each"
+    )
+    store.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""What the second journal holds is brought into the log.
+
+Rules:
+- In pages, so that the write lock is held for milliseconds. A page is written in one transaction
+  with how far its file has been read: nothing is brought in twice, whoever does it at once.
+- Whether a file is left by its writer is asked before it is read: only then is its tail final.
+- Events keep their own time. One event of the log says of each file how many came in and of when.
+- What does not open is told in the log once, by file and place, and the file stays for somebody to
+  look at it. It is read again at each turn, so that it comes in once the right keys are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from audit.actions import EventClass, class_of
+from audit.events import AuditEvent, EventOutcome, entry_of_bytes
+from schemas.dates import Clock
+from schemas.errors import InvalidValue, StoreError
+from store.database import EVENTS, Database, next_value
+from store.entering import DECODER, Salted, salted, write_salted
+from store.journal import Journal, Kept, is_left, read_journal, remove
+from store.tables import audit_event, audit_journal
+
+RECONCILED, DAMAGED = "journal-reconciled", "journal-damaged"
+"""The actions of the events that say what came of a file."""
+_BY = "commonthread"
+_PAGE = 200
+_J = audit_journal.c
+
+
+def reconcile(database: Database, journal: Journal, clock: Clock) -> int:
+    """Brings in what is not in the log yet; returns how many events. May be repeated.
+
+    Raises: StoreError: the database does not take them yet, or a file cannot be read.
+    """
+    return sum(_reconcile_file(database, journal, path, clock) for path in journal.files())
+
+
+def _reconcile_file(database: Database, journal: Journal, path: Path, clock: Clock) -> int:
+    left = is_left(path)
+    with database.reading() as conn:
+        seen, told = _state(conn, path.name)
+    try:
+        read = read_journal(path, journal.key, seen, left=left)
+    except FileNotFoundError:
+        return 0  # another process brought it in and removed it
+    except OSError as error:
+        raise StoreError(
+            f"{path.name}: the second journal cannot be read ({error.strerror})"
+        ) from None
+    brought = 0
+    for at in range(0, len(read.events), _PAGE):
+        page = read.events[at : at + _PAGE]
+        taken = _write_page(database, path.name, seen, page, clock)
+        if taken is None:
+            return brought  # another process is at it
+        seen, brought = page[-1].end, brought + taken
+    if read.damaged and not told:
+        _tell_damage(database, path.name, read.damaged, clock)
+    elif left and not told:
+        remove(path)
+    return brought
+
+
+def _state(conn: Connection, name: str) -> tuple[int, bool]:
+    """How far the file has been read, and whether damage in it was told."""
+    row = conn.execute(select(_J.read_to, _J.damaged).where(_J.file == name)).one_or_none()
+    return (0, False) if row is None else (row.read_to, bool(row.damaged))
+
+
+def _set_state(conn: Connection, name: str, **values: int) -> None:
+    if conn.execute(update(audit_journal).where(_J.file == name).values(**values)).rowcount == 0:
+        conn.execute(
+            insert(audit_journal).values({"file": name, "read_to": 0, "damaged": 0} | values)
+        )
+
+
+def _write_page(
+    database: Database, name: str, seen: int, page: Sequence[Kept], clock: Clock
+) -> int | None:
+    """Writes one page; how many of it were not in the log yet. None: the file has been read
+    further meanwhile."""
+    with database.writing() as conn:
+        next_value(conn, EVENTS, 0)  # others wait here, on both databases
+        if _state(conn, name)[0] != seen:
+            return None
+        new = _not_held(conn, [_of_journal(one) for one in page])
+        if new:
+            times = sorted(one.event.at for one in new)
+            said = _event(clock, RECONCILED, EventOutcome.PERMITTED, file=name, events=len(new),
+                          earliest=times[0], latest=times[-1])  # fmt: skip
+            write_salted(database, conn, [*new, salted(said)])
+        _set_state(conn, name, read_to=page[-1].end)
+        return len(new)
+
+
+def _tell_damage(
+    database: Database, name: str, damaged: Sequence[tuple[int, int]], clock: Clock
+) -> None:
+    said = _event(clock, DAMAGED, EventOutcome.FAILED, file=name, bytes=[list(d) for d in damaged])
+    with database.writing() as conn:
+        next_value(conn, EVENTS, 0)
+        if not _state(conn, name)[1]:
+            write_salted(database, conn, [salted(said)])
+            _set_state(conn, name, damaged=1)
+
+
+def _of_journal(kept: Kept) -> Salted:
+    event = DECODER.decode(kept.told)
+    try:
+        event_class = class_of(event.action)
+    except InvalidValue:  # of another version of the program
+        event_class = EventClass.SYSTEM
+    return Salted(event, event_class, kept.salt, kept.told)
+
+
+def _not_held(conn: Connection, told: Sequence[Salted]) -> list[Salted]:
+    """Those that the database did not take after all: a commit may have ended well although its
+    connection was lost. Salt makes entries unlike."""
+    c = audit_event.c
+    times = sorted({one.event.at for one in told})
+    held = set(map(bytes, conn.scalars(select(c.entry).where(c.at.in_(times)))))
+    return [one for one in told if entry_of_bytes(one.salt, one.told) not in held]
+
+
+def _event(clock: Clock, action: str, outcome: EventOutcome, **details: Any) -> AuditEvent:
+    return AuditEvent(
+        at=clock(), action=action, outcome=outcome, actor=_BY, role="-", purpose="-",
+        details=details,
+    )  # fmt: skip
