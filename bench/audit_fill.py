@@ -22,11 +22,11 @@ import numpy as np
 from audit.events import AuditEvent, EventOutcome
 from schemas.dates import Instant
 from schemas.identifiers import PersonId
+from store.audit_tables import audit_event, audit_event_person
 from store.database import EVENTS, Database, next_value
 from store.entering import EVENT_COLUMNS, PERSON_COLUMNS, event_rows, salted
 from store.keyring import KEY_FILE, FileKey, create_keyring
 from store.sql_store import SqlStore, open_store
-from store.tables import audit_event, audit_event_person
 
 PAGE = 10_000
 ORGANISATIONS = tuple(f"ZZ{n:02d}A" for n in range(17))

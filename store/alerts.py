@@ -19,9 +19,9 @@ from audit.events import AuditEvent
 from schemas.dates import Instant
 from schemas.errors import InvalidValue, NotFound
 from service.alert_ports import Progress, Watch
+from store.audit_tables import audit_alert, audit_detection, audit_watch
 from store.database import Database, next_id
 from store.events import write_event
-from store.tables import audit_alert, audit_detection, audit_watch
 
 ALERT_SOURCE = "audit alert"
 """The key group that alerts, watches and progress are sealed in."""

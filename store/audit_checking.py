@@ -25,10 +25,10 @@ from audit.actions import EventClass, class_of
 from audit.events import AUDIT_ERASE, SALT_BYTES, AuditEvent, entry_of_bytes
 from schemas.errors import InvalidValue, StoreError
 from service.audit_verify import CheckedPage
+from store.audit_tables import audit_event, audit_event_person
 from store.database import Database
 from store.entering import DECODER
 from store.sealing import key_of
-from store.tables import audit_event, audit_event_person
 
 BUCKET = 4_096
 _COLUMNS = (

@@ -40,10 +40,10 @@ from schemas.dates import Instant
 from schemas.errors import InvalidValue, NotFound
 from service.audit_ports import AuditQuery, Due, Hold, Shredded
 from store.audit_queries import find_numbered
+from store.audit_tables import audit_event, audit_event_person, audit_hold
 from store.database import EVENTS, Database, next_id, next_value
 from store.entering import DECODER, key_group, opened_bodies, salted, write_salted
 from store.sealing import key_of
-from store.tables import audit_event, audit_event_person, audit_hold
 
 HOLD_SOURCE = "audit hold"
 """The key group that holds are sealed in."""

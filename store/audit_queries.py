@@ -22,9 +22,9 @@ from schemas.dates import Instant
 from schemas.errors import InvalidValue, StoreError
 from schemas.identifiers import PersonId
 from service.audit_ports import COUNTED_BY, EVENT_COLUMNS, AuditQuery, Numbered
+from store.audit_tables import audit_event, audit_event_person
 from store.database import EVENTS, Database, read_counter
 from store.entering import DECODER, opened_bodies
-from store.tables import audit_event, audit_event_person
 
 _PAGE = 4_000
 _BATCH = 65_536

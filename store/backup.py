@@ -22,7 +22,7 @@ from store import erasing
 from store.database import GENERATION, PUBLISHED, Database, read_counter
 from store.keyring import KEYSTORE_FILE, KeyRing
 from store.schema import schema_revision
-from store.tables import metadata
+from store.tables import all_tables
 
 _BATCH_ROWS = 2_000
 _GROUP_BYTES = 32_000_000
@@ -47,7 +47,7 @@ def save(database: Database, tables: Path, keys: Path | None) -> tuple[SavedTabl
 
 def _save_tables(conn: Connection, folder: Path) -> SavedTables:
     rows = {}
-    for table in metadata.sorted_tables:
+    for table in all_tables.sorted_tables:
         rows[table.name] = _save_table(conn, table, folder / f"{table.name}.parquet")
     return SavedTables(
         schema=schema_revision(conn) or "",

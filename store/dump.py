@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Row, Table, select
 
 from audit.events import SALT_BYTES
-from store import tables
+from store import audit_tables, columns, tables
 from store.arrow import unpacked
 from store.database import KEYSTORE, LOADS, Database
 from store.feeds import opened_detail
@@ -36,10 +36,10 @@ _LEFT_OUT = _DIGESTS | _WALL_CLOCK | {"key_id"}
 
 def logical_dump(database: Database) -> Iterator[str]:
     """One line per row: table name, tab, JSON with sorted keys."""
-    for table in sorted(tables.metadata.tables.values(), key=lambda t: t.name):
+    for table in sorted(tables.all_tables.tables.values(), key=lambda t: t.name):
         if table is tables.match_segment:
             yield from _match_lines(database)
-        elif table in (tables.feature_set, tables.feature_part, tables.audit_detection):
+        elif table in (tables.feature_set, tables.feature_part, audit_tables.audit_detection):
             continue
         elif table is tables.link_state_part:
             yield from _state_lines(database)
@@ -54,7 +54,7 @@ def _table_lines(database: Database, table: Table) -> Iterator[str]:
                 continue
             values = {
                 column.name: _opened(database, table, column.name, row)
-                if tables.is_sealed(column)
+                if columns.is_sealed(column)
                 else getattr(row, column.name)
                 for column in table.columns
                 if column.name not in _LEFT_OUT
@@ -67,7 +67,7 @@ def _opened(database: Database, table: Table, column: str, row: Row[Any]) -> Any
     if table is tables.quarantine:
         detail = opened_detail(database, row.quarantine_id, payload)
         return [detail.where, detail.field, detail.message, detail.raw.hex()]
-    if table is tables.audit_event and not payload:
+    if table is audit_tables.audit_event and not payload:
         return None
     (key,) = table.primary_key.columns
     plain = database.sealer.unseal(table, column, getattr(row, key.name), payload)
@@ -85,7 +85,7 @@ def _event(plain: bytes) -> Any:
 
 _READ: dict[str, Callable[[bytes], Any]] = {
     tables.feed.name: lambda plain: plain.decode("utf-8", "surrogateescape"),
-    tables.audit_event.name: _event,
+    audit_tables.audit_event.name: _event,
     tables.link_delta.name: lambda plain: unpacked(plain).to_pydict(),
 }
 """How a table's sealed column reads, where it is not plain JSON."""

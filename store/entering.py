@@ -21,10 +21,10 @@ from sqlalchemy import Connection, select
 from audit.actions import EventClass, class_of
 from audit.events import SALT_BYTES, AuditEvent, canonical, entry_of_bytes
 from schemas.errors import InvalidValue
+from store.audit_tables import audit_event, audit_event_person
 from store.bulk import Rows
 from store.database import EVENTS, Database, next_value
 from store.sealing import key_of
-from store.tables import audit_event, audit_event_person
 
 EVENT_COLUMNS = (
     "seq", "at", "action", "event_class", "outcome", "actor_key", "organisation", "entry", "key_id",

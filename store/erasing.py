@@ -38,6 +38,7 @@ from schemas.records import ClientRecord
 from service.ports import Erased
 from store.arrow import unpacked
 from store.barring import barred_keys
+from store.columns import is_sealed
 from store.database import ERASED, GENERATION, LOADS, Database, advance, next_id, read_counter
 from store.feature_sets import FEATURE_SOURCE, forget_sets
 from store.feeds import opened_detail, sealed_details
@@ -47,12 +48,11 @@ from store.segments import COLUMNS as SEGMENT_COLUMNS
 from store.segments import segment_row
 from store.tables import (
     access_claim,
+    all_tables,
     care_item,
     care_item_version,
     feed,
-    is_sealed,
     match_segment,
-    metadata,
     provision,
     provision_record,
     quarantine,
@@ -70,7 +70,7 @@ _KEY_ID = struct.Struct(">Q")
 _RECORD = msgspec.json.Decoder(ClientRecord)
 _SEALED = tuple(
     (table, column)
-    for table in metadata.sorted_tables
+    for table in all_tables.sorted_tables
     for column in table.columns
     if is_sealed(column)
 )

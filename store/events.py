@@ -26,10 +26,10 @@ from sqlalchemy import Connection, select
 from audit.events import AuditEvent
 from schemas.errors import LogFailed, StoreError
 from service.audit_ports import NOT_WRITTEN
+from store.audit_tables import audit_event
 from store.database import Database
 from store.entering import DECODER, Salted, opened_bodies, salted, write_salted
 from store.journal import Journal
-from store.tables import audit_event
 
 PATIENCE_MS = 2_000
 """How long an event waits for the database's write lock; nobody who behaves holds it for 50 ms."""

@@ -24,13 +24,13 @@ from audit.tiles import WIDTH, width_at
 from schemas.dates import Instant
 from schemas.errors import AuditBroken, InvalidValue
 from service.ports import LogPlaces
+from store.audit_tables import audit_event
 from store.database import EVENTS, next_value
 from store.entering import EVENT_COLUMNS
 from store.log_files import CHECKPOINT, LogFiles
 from store.log_keys import LogKeys
 from store.sequencer import Sequencer, root_of
 from store.sql_store import SqlStore
-from store.tables import audit_event
 
 TOGETHER = 32 * WIDTH
 _LOST = "-"

@@ -25,7 +25,7 @@ from schemas.identifiers import LocalId, NhsNumber, PersonId, SourceId
 from schemas.records import ClientRecord
 from service.former import Hidden
 from service.ports import FeedState, HeldRecord, SourceState
-from store import tables
+from store import audit_tables, tables
 from store.database import PUBLISHED, Database, read_counter
 from store.linking import SOURCES_SCHEMA, is_published, memberships, record_sources
 from store.persons import present_count
@@ -39,7 +39,7 @@ _COUNTED = {
     "items": tables.care_item,
     "quarantine": tables.quarantine,
     "staff": tables.staff_entry,
-    "events": tables.audit_event,
+    "events": audit_tables.audit_event,
 }
 
 

@@ -21,10 +21,10 @@ from audit.actions import EventClass, class_of
 from audit.events import AuditEvent, EventOutcome, entry_of_bytes
 from schemas.dates import Clock
 from schemas.errors import InvalidValue, StoreError
+from store.audit_tables import audit_event, audit_journal
 from store.database import EVENTS, Database, next_value
 from store.entering import DECODER, Salted, salted, write_salted
 from store.journal import Journal, Kept, is_left, read_journal, remove
-from store.tables import audit_event, audit_journal
 
 RECONCILED, DAMAGED = "journal-reconciled", "journal-damaged"
 """The actions of the events that say what came of a file."""

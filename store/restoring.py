@@ -32,7 +32,7 @@ from store.log_keys import take_over
 from store.log_restoring import go_on
 from store.schema import alembic_config, prepare_schema, schema_revision
 from store.sql_store import SqlStore
-from store.tables import metadata
+from store.tables import all_tables
 
 STAGING_SCHEMA = "commonthread_restoring"
 _STAGED = ".restoring"
@@ -175,7 +175,7 @@ class Landing:
         name = conn.dialect.identifier_preparer.quote
         home = name(str(conn.scalar(text("SELECT current_schema()"))))
         staged = look.get_table_names(schema=STAGING_SCHEMA)
-        for table in set(look.get_table_names()) & {*staged, *metadata.tables}:
+        for table in set(look.get_table_names()) & {*staged, *all_tables.tables}:
             conn.execute(text(f"DROP TABLE {home}.{name(table)} CASCADE"))
         for table in staged:
             conn.execute(text(f"ALTER TABLE {STAGING_SCHEMA}.{name(table)} SET SCHEMA {home}"))

@@ -15,6 +15,7 @@ from audit.verifier import VerifierKey, verifier_key
 from schemas.identifiers import PersonId
 from service.audit_log import AuditLog
 from service.audit_verify import Verified, verify
+from store.audit_tables import audit_event, audit_event_person
 from store.database import EVENTS
 from store.entering import EVENT_COLUMNS, PERSON_COLUMNS, event_rows, salted
 from store.keyring import KEY_FILE, FileKey, KeyRing, create_keyring, open_keyring
@@ -22,7 +23,7 @@ from store.log_files import LogFiles
 from store.log_keys import LogKeys
 from store.sequencer import Sequencer
 from store.sql_store import SqlStore, open_store
-from store.tables import audit_event, audit_event_person, store_meta
+from store.tables import store_meta
 from tests.audit.small_log import ORIGIN, event
 
 COUNT = 300

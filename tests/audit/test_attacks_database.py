@@ -12,9 +12,10 @@ from sqlalchemy import delete, insert, select, update
 from audit.events import AUDIT_ERASE, canonical
 from schemas.dates import Instant
 from schemas.errors import AuditBroken
+from store.audit_tables import audit_event, audit_event_person
 from store.database import EVENTS
 from store.entering import EVENT_COLUMNS, event_rows, salted
-from store.tables import audit_event, audit_event_person, store_meta
+from store.tables import store_meta
 from tests.audit.attacks import shows
 from tests.audit.kept import COUNT, Kept, log_of, rewrite_tuesday, roll_back, tuesday
 from tests.audit.small_log import event

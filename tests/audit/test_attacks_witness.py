@@ -37,8 +37,9 @@ from service.audit_witness import (
     witness_keys,
     write_changes,
 )
+from store.audit_tables import audit_event, audit_event_person
 from store.database import EVENTS
-from store.tables import audit_event, audit_event_person, store_meta
+from store.tables import store_meta
 from tests.audit.attacks import shows
 from tests.audit.kept import COUNT, Kept, log_of, rewrite_tuesday, roll_back
 from tests.audit.small_log import NOW, ORIGIN, WITNESS, event, log_key, private, witness_key

@@ -7,8 +7,8 @@ from sqlalchemy import delete, insert, update
 
 from schemas.identifiers import PersonId
 from store import audit_checking
+from store.audit_tables import audit_event, audit_event_person
 from store.sql_store import SqlStore
-from store.tables import audit_event, audit_event_person
 from tests.audit.small_log import event
 
 COUNT = 25

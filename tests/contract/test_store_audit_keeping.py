@@ -17,9 +17,9 @@ from schemas.identifiers import PersonId
 from service.audit_ports import AuditQuery, Hold
 from store import audit_keeping
 from store.audit_keeping import finish_restored, ranges
+from store.audit_tables import audit_event, audit_event_person
 from store.keyring import KeyRing
 from store.sql_store import SqlStore, open_store
-from store.tables import audit_event, audit_event_person
 
 ACTIONS = ("read", "search", "break-glass")
 DAYS = tuple(Instant(f"2026-01-{day:02d}T12:00:00Z") for day in range(1, 13))

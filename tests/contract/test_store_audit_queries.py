@@ -18,8 +18,8 @@ from schemas.errors import InvalidValue, StoreError
 from schemas.identifiers import PersonId
 from service.audit_ports import COUNTED_BY, EVENT_COLUMNS, AuditQuery, Numbered
 from store import audit_queries
+from store.audit_tables import audit_event
 from store.sql_store import SqlStore
-from store.tables import audit_event
 
 ACTIONS = ("read", "search", "match", "break-glass", "link", "person-export", "consent-write")
 ACTORS, PLACES = ("ann", "bob", "Zoë"), ("-", "ZZ01A", "ZZ02A")

@@ -17,6 +17,7 @@ from schemas.identifiers import LocalId, NhsNumber
 from schemas.records import Outcome
 from store import erasing
 from store.barring import BARRED
+from store.columns import is_sealed
 from store.database import Database
 from store.dump import logical_dump
 from store.erasing import PAGE_ROWS, used_keys
@@ -24,7 +25,7 @@ from store.keyring import GROUP_ROWS, KEY_FILE, FileKey, KeyRing, open_keyring
 from store.keystore import Act, DestroyedKey, Erasure, KeyStore
 from store.sealing import Sealer
 from store.sql_store import SqlStore, open_store
-from store.tables import is_sealed, match_segment, metadata, record, record_version
+from store.tables import all_tables, match_segment, record, record_version
 from tests.contract.test_store_decisions import event
 from tests.store_samples import (
     NOW,
@@ -70,7 +71,7 @@ def payloads(database: Database) -> dict[tuple[str, str, int], bytes]:
     """Every sealed payload, by table, column and row."""
     found = {}
     with database.reading() as conn:
-        for table in metadata.sorted_tables:
+        for table in all_tables.sorted_tables:
             (*keys,) = table.primary_key.columns
             for column in filter(is_sealed, table.columns):
                 for row_id, payload in conn.execute(select(keys[0], column)):
@@ -83,7 +84,7 @@ def opened(sealer: Sealer, found: dict[tuple[str, str, int], bytes]) -> dict[Any
     plains: dict[Any, bytes | None] = {}
     for place, payload in found.items():
         try:
-            plains[place] = sealer.unseal(metadata.tables[place[0]], place[1], place[2], payload)
+            plains[place] = sealer.unseal(all_tables.tables[place[0]], place[1], place[2], payload)
         except StoreError:
             plains[place] = None
     return plains

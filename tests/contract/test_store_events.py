@@ -18,9 +18,10 @@ from schemas.errors import InvalidValue, StoreError
 from schemas.identifiers import PersonId
 from service.audit_ports import AuditQuery
 from store import entering
+from store.audit_tables import audit_event
 from store.prepared import Prepared
 from store.sql_store import SqlStore
-from store.tables import audit_event, store_meta
+from store.tables import store_meta
 from tests.contract.test_store_sharing import ANN, NOW, filled
 
 BEFORE_LONG = 20

@@ -117,7 +117,7 @@ def test_nothing_identifying_is_written(
     places = {}
     if database_kind == "postgresql":
         with store.database.reading() as conn:
-            for table in tables.metadata.tables.values():
+            for table in tables.all_tables.tables.values():
                 rows = conn.execute(text(f"SELECT t::text FROM {table.name} AS t"))
                 dumped = "\n".join(row[0] for row in rows).encode()
                 places[table.name] = dumped.lower()
@@ -240,7 +240,7 @@ def test_migrations_make_the_schema_of_the_tables(store: SqlStore) -> None:
 
     with store.database.reading() as conn:
         context = MigrationContext.configure(conn, opts={"compare_type": True})
-        assert compare_metadata(context, tables.metadata) == []
+        assert compare_metadata(context, tables.all_tables) == []
 
 
 def test_the_newest_schema_is_that_of_the_last_migration() -> None:

@@ -14,7 +14,8 @@ from sqlalchemy import select
 
 from demo.nights import generate_night
 from schemas.errors import StoreError
-from store.tables import is_sealed, metadata
+from store.columns import is_sealed
+from store.tables import all_tables
 from tests.contract.conftest import DATABASES
 from tests.functional import road
 from tests.functional.conftest import on_postgres
@@ -61,7 +62,7 @@ def export(root: Path) -> list[dict[str, str]]:
 def payloads(root: Path) -> dict[tuple[str, str, int], bytes]:
     found = {}
     with road.opened(root) as store, store.database.reading() as conn:
-        for table in metadata.sorted_tables:
+        for table in all_tables.sorted_tables:
             for column in filter(is_sealed, table.columns):
                 (key,) = table.primary_key.columns
                 for row_id, payload in conn.execute(select(key, column)):
@@ -73,7 +74,9 @@ def unseal_all(root: Path, found: dict[tuple[str, str, int], bytes]) -> Iterator
     with road.opened(root) as store:
         for (table, column, row_id), payload in found.items():
             try:
-                yield store.database.sealer.unseal(metadata.tables[table], column, row_id, payload)
+                yield store.database.sealer.unseal(
+                    all_tables.tables[table], column, row_id, payload
+                )
             except StoreError:
                 yield None
 

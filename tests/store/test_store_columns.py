@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from store import tables
+from store import columns, tables
 
 PAGE = Path(__file__).parents[2] / "docs" / "data-at-rest.md"
 ROW = re.compile(r"^\| (\w+) \| (\w+) \| [^|]+ \|(?P<why> [^|]+ \|)?$", re.MULTILINE)
@@ -19,9 +19,9 @@ def listed(heading: str) -> list[tuple[str, str]]:
 def held(*, sealed: bool) -> list[tuple[str, str]]:
     return [
         (table.name, column.name)
-        for table in tables.metadata.tables.values()
+        for table in tables.all_tables.tables.values()
         for column in table.columns
-        if tables.is_sealed(column) == sealed
+        if columns.is_sealed(column) == sealed
     ]
 
 
@@ -37,9 +37,9 @@ def test_keyed_digests_are_listed() -> None:
     section = PAGE.read_text().split("## How sealed things are found\n")[1].split("\n## ")[0]
     digests = {
         column.name
-        for table in tables.metadata.tables.values()
+        for table in tables.all_tables.tables.values()
         for column in table.columns
-        if column.type.python_type is bytes and not tables.is_sealed(column)
+        if column.type.python_type is bytes and not columns.is_sealed(column)
     }
     named = set(re.findall(r"`(\w+)`", section))
     assert named == digests
