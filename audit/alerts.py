@@ -16,15 +16,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from audit.detect import Detection
 from audit.detect_rules import RULES, Scope
 from schemas.dates import Instant
 from schemas.errors import InvalidValue, NotPermitted
 from schemas.identifiers import PersonId
+
+if TYPE_CHECKING:
+    from audit.detect import Detection
 
 
 class AlertState(StrEnum):

@@ -18,8 +18,9 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from audit.detect_explain import EPISODE, LEVELS, NONE, explain
+from audit.detect_explain import explain
 from audit.detect_facts import CLASS, REFUSED, Facts, Mask, accesses, vocabulary
+from audit.detect_levels import EPISODE, LEVELS, NONE
 from audit.detect_pairs import LATER_RULES, PAIR_RULES, Scene, habits_of, unexplained
 from audit.detect_periods import PERIOD_RULES, History, Span, kept_history, span_of, week_of
 from audit.detect_rules import (

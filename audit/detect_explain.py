@@ -23,9 +23,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from audit.detect_facts import NOBODY, Accesses, Facts, Mask, Vocabulary, Words
+from audit.detect_levels import EPISODE, NONE, OWN, STANDING
 
-NONE, STANDING, EPISODE, OWN = range(4)
-LEVELS = ("none", "standing", "episode", "own")
 LATER = 3
 """Days. A contact is on the system of nearly every service by then."""
 STANDING_KINDS = frozenset({"registration"})

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from audit.detect_explain import NONE, Explained
+from audit.detect_explain import Explained
 from audit.detect_facts import CLASS, NOBODY, PERMITTED, REFUSED, Accesses, Facts, Mask, Vocabulary
+from audit.detect_levels import NONE
 from audit.detect_rules import ROTAS, RULES
 
 LEAST_HABIT = 1_000

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import pdtrc
 
-from audit.detect_explain import EPISODE, NONE
 from audit.detect_facts import CLASS, NEVER, NOBODY, PERMITTED, REFUSED, Ints, Mask
+from audit.detect_levels import EPISODE, NONE
 from audit.detect_pairs import Scene, hours
 from audit.detect_rules import RULES
 

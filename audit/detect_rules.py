@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import log2
 
-from audit.detect_explain import EPISODE, NONE, OWN, STANDING
+from audit.detect_levels import EPISODE, NONE, OWN, STANDING
 
 ALERT_BITS = 10.0
 """An alert is raised from here on. One look in two thousand is taken to be misuse (11 bits against

@@ -11,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from audit.detect_explain import LEVELS, NONE, explain
+from audit.detect_explain import explain
 from audit.detect_facts import NOBODY, OUTCOMES, Accesses, Facts, Vocabulary, accesses, vocabulary
+from audit.detect_levels import LEVELS, NONE
 from service.audit_reports import Leaves
 
 _PERMITTED = OUTCOMES.index("permitted")

@@ -59,3 +59,12 @@ assert again.column("a").to_pylist() == [1, 2]
 print("well", file=sys.stderr)
 """
     assert run(program) == "well"
+
+
+def test_a_look_at_a_store_does_without_pandas_and_scipy() -> None:
+    program = """
+import sys
+import cli, store.sql_store, wiring
+print([one for one in ("pandas", "scipy") if one in sys.modules], file=sys.stderr)
+"""
+    assert run(program) == "[]"
