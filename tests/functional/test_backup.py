@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from demo.nights import generate_night
 from schemas.errors import StoreError
+from store.audit_tables import audit_event
 from store.columns import is_sealed
 from store.tables import all_tables
 from tests.contract.conftest import DATABASES
@@ -66,7 +67,8 @@ def payloads(root: Path) -> dict[tuple[str, str, int], bytes]:
             for column in filter(is_sealed, table.columns):
                 (key,) = table.primary_key.columns
                 for row_id, payload in conn.execute(select(key, column)):
-                    found[table.name, column.name, row_id] = payload
+                    if payload or table is not audit_event:  # what a restore lost has none
+                        found[table.name, column.name, row_id] = payload
     return found
 
 
@@ -178,7 +180,8 @@ def test_a_backup_comes_back_whole_and_tells_of_nobody(small: Path) -> None:
     before, held = dump(small), len(road.persons(small))
     out, keys = small.parent / "o", small.parent / "k"
     made = road.done(small, "backup", "--out", out, "--keys", keys, "--json").document
-    assert made["rows"]["audit_event"] == len(road.events(small)) - 1
+    written = [line for line in road.dump(small) if line.startswith("audit_event\t")]
+    assert made["rows"]["audit_event"] == len(written) - 1
     for path in [p for p in (*out.rglob("*"), *keys.rglob("*")) if p.is_file()]:
         check_clear(path.name, path.read_bytes())
         assert path.stat().st_mode & 0o777 == 0o600
