@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from schemas.errors import InputError
 from service.audit_reports import Report
 from service.audit_reports_asked import Asked
 from service.audit_reports_page import IN_JSON, csv_files, json_bytes, page
+from service.model_files import write_whole
 
 FORMATS = ("html", "csv", "json")
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
@@ -63,19 +63,7 @@ def make_folder(folder: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> Path:
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.unlink(missing_ok=True)  # a run that died may have left one with another mode
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or 'no room'})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, data, FILE_MODE)
     return path
 
 

@@ -38,14 +38,18 @@ def kept_file(model_file: Path, model_hash: str) -> Path:
     return model_file.with_name(f"model-{model_hash[:12]}.json")
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Writes a file so that it is there whole or not at all, whatever happens meanwhile.
+
+    Args: `mode`: who may read it, less what the system's mask takes.
 
     Raises: InputError where it cannot be written.
     """
     temporary = path.with_name(path.name + ".part")
     try:
-        with temporary.open("wb") as stream:
+        temporary.unlink(missing_ok=True)  # a run that died may have left one with another mode
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
