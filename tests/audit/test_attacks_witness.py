@@ -50,7 +50,7 @@ AT = Instant("2026-09-21T14:13:20Z")
 """The time of the witness in these tests, `NOW`."""
 LATER = Instant("2026-09-21T16:13:20Z")
 SETTINGS = AuditSettings(
-    witnesses=(WitnessSettings(WITNESS, "http://127.0.0.1:1/w/", str(witness_key())),)
+    witnesses=(WitnessSettings(WITNESS, str(witness_key()), "http://127.0.0.1:1/w/"),)
 )
 
 
@@ -250,7 +250,7 @@ def test_by_hand(kept: Kept) -> None:
 def test_a_witness_in_the_settings_whose_key_is_none() -> None:
     for key in (f"{WITNESS}+00000000+AAAA", str(log_key())):
         with pytest.raises(InvalidValue, match=r"audit\.witness"):
-            witness_keys(AuditSettings(witnesses=(WitnessSettings(WITNESS, "", key),)))
+            witness_keys(AuditSettings(witnesses=(WitnessSettings(WITNESS, key),)))
 
 
 # --- witnesses in processes of their own --------------------------------------------------------
@@ -299,7 +299,7 @@ def new_witness(folder: Path, port: int) -> AuditSettings:
         command("--new-key", "ward.example/w", "--key", folder / "key"),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    found = WitnessSettings("ward.example/w", f"http://127.0.0.1:{port}", made.stdout.strip())
+    found = WitnessSettings("ward.example/w", made.stdout.strip(), f"http://127.0.0.1:{port}")
     return AuditSettings(witnesses=(found,))
 
 

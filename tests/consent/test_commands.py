@@ -55,6 +55,35 @@ PERMITTED = {
     *(("ig_officer", f"consent-{name}", "audit") for name in ("list", "write", "check")),
     *(("ig_officer", f"agreement-{name}", "audit") for name in ("list", "write")),
     *(("ig_officer", f"break-glass-{name}", "audit") for name in ("list", "review")),
+    *(
+        (role, f"audit-{name}", purpose)
+        for name in ("status", "verify", "checkpoint")
+        for role, purpose in (
+            ("data_team", "data-quality"),
+            ("operator", "data-quality"),
+            ("ig_officer", "audit"),
+        )
+    ),
+    *((role, "audit-mend", "data-quality") for role in ("data_team", "operator")),
+    ("operator", "audit-keys", "data-quality"),
+    *(
+        ("ig_officer", f"audit-{name}", "audit")
+        for name in (
+            "prove",
+            "bundle",
+            "keys",
+            "report",
+            "detect",
+            "alert-list",
+            "alert-show",
+            "alert-write",
+            "watch",
+            "retention",
+            "hold",
+            "hold-list",
+            "hold-release",
+        )
+    ),
 }
 ROLES = (*(r.value for r in Role), "receptionist", None)
 

@@ -124,9 +124,10 @@ def test_every_command_with_json_is_tried() -> None:
     tried = {
         max((w for w in have if words[: len(w)] == w), key=len) for words in JSON_COMMANDS.values()
     }
-    assert have == tried | elsewhere | reviewed | runs | sharing, (
-        "reviewed: tests/functional/test_review*.py, test_backup.py; runs: test_cli_runs.py, "
-        "test_cli_match.py; sharing: "
+    logged = {words for words in have if words[0] == "audit"}
+    assert have == tried | elsewhere | reviewed | runs | sharing | logged, (
+        "logged: test_cli_audit_*.py; reviewed: tests/functional/test_review*.py, "
+        "test_backup.py; runs: test_cli_runs.py, test_cli_match.py; sharing: "
         "test_cli_sharing.py, tests/api"
     )
 

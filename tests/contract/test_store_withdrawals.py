@@ -106,7 +106,7 @@ def test_nothing_of_a_withdrawn_record_is_shown_and_all_is_held(store: SqlStore)
     load(store, [one(withdraw("1"), day(2))], "b.csv")
     assert store.numbered(NhsNumber("9434765919")) == []
     assert store.person_records(PersonId("P1")) == []
-    assert store.counts() == before | {"records": 0}
+    assert store.counts() == before | {"records": 0, "events": before["events"] + 1}
 
 
 GENERATIONS = [

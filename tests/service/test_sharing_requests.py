@@ -13,6 +13,7 @@ from schemas.errors import LogFailed, NotFound, NotPermitted, PersonGone, StoreE
 from schemas.identifiers import PersonId, SourceId
 from schemas.items import Heading
 from schemas.sharing import DirectiveKind, Effect, Label, Targets
+from service.audit_ports import AuditQuery
 from service.sharing import NHS_NUMBER, PersonQuery, Sharing
 from tests.service.sharing_world import (
     AMY,
@@ -228,11 +229,12 @@ def test_who_may_not_write_wishes_is_refused(sharing: Sharing) -> None:
 
 def test_only_an_ig_officer_reads_the_log(sharing: Sharing) -> None:
     sharing.read(asks(sharing, "ST1"), TOM)
-    span = {"since": Instant("2026-11-01T00:00:00Z"), "until": Instant("2026-11-03T00:00:00Z")}
+    since, until = Instant("2026-11-01T00:00:00Z"), Instant("2026-11-03T00:00:00Z")
+    query = AuditQuery(since=since, until=until, person=TOM, limit=9)
     with pytest.raises(NotPermitted):
-        sharing.audit_events(asks(sharing, "ST1"), **span)
-    page = sharing.audit_events(asks(sharing, "ST8", "audit"), person=TOM, **span)
-    assert [event.action for event in page.events] == ["read"]
+        sharing.audit_events(asks(sharing, "ST1"), query)
+    page = sharing.audit_events(asks(sharing, "ST8", "audit"), query)
+    assert [one.event.action for one in page.events] == ["read"]
 
 
 # --- a log that fails -----------------------------------------------------------------------------
