@@ -210,18 +210,24 @@ def _shred_part(
     resealed = 0
     for numbers in _parts(sorted(staying)):
         with database.writing() as conn:
+            _wait(conn)  # or what another erasure empties meanwhile would come back
             resealed += _reseal(database, conn, group, _bodies(conn, numbers))
     persons = _persons(database, sorted(going))
     with database.writing() as conn:
         _wait(conn)
-        if _standing(database, conn) != standing:
-            return Shredded(resealed=resealed)  # begun anew, by the holds of now
+        if _standing(database, conn) != standing or not _is_there(conn, keys, going):
+            return Shredded(resealed=resealed)  # begun anew, by the holds and events of now
         resealed += _reseal(database, conn, group, _under(conn, keys, going))
         details = {"leaves": ranges(going), "class": event_class.value, "keys": keys}
         told = msgspec.structs.replace(event, at=now, details=event.details | details)
         write_salted(database, conn, [salted(told)])
         _empty(conn, sorted(going), persons)
     return Shredded(events=len(going), resealed=resealed, keys=_destroy(database, group, keys, now))
+
+
+def _is_there(conn: Connection, keys: Sequence[int], going: set[int]) -> bool:
+    """Whether no other erasure took any of these events meanwhile."""
+    return going <= set(conn.scalars(select(_C.seq).where(_C.key_id.in_(keys))))
 
 
 def ranges(numbers: Collection[int]) -> list[list[int]]:
@@ -256,7 +262,8 @@ def _under(
 def _reseal(
     database: Database, conn: Connection, group: str, held: Sequence[tuple[int, bytes]]
 ) -> int:
-    """Seals bodies anew under other keys of their group; returns how many."""
+    """Seals bodies anew under other keys of their group; returns how many. Requires: `_wait`."""
+    database.keys.drop_destroyed(group)
     plains = list(database.sealer.unseal_many(audit_event, "body", held))
     numbers = [seq for seq, _ in held]
     bodies = database.sealer.seal_many(group, audit_event, "body", numbers, plains)
@@ -291,6 +298,8 @@ def _destroy(database: Database, group: str, keys: Sequence[int], now: Instant) 
     """Destroys keys under which nothing is left that stays; returns how many."""
     with database.writing() as conn:
         _wait(conn)
+        # The key of this process's own may be among them, where another's erasure died.
+        database.keys.held_back(group)
         _reseal(database, conn, group, _under(conn, keys))
         database.keys.destroy(group, keys, now)
     return len(keys)

@@ -137,6 +137,9 @@ def fill(database: Database) -> None:
         places = [EVENT_COLUMNS.index(name) for name in _FILLED]
         changed = [(row[0], *(row[place] for place in places)) for row in rows]
         with database.writing() as conn:
+            next_value(conn, EVENTS, 0)
+            if [row[0] for row in conn.execute(query)] != [seq for seq, _ in held]:
+                continue  # another process filled them: an entry that is there never changes
             database.bulk.update(conn, audit_event, "seq", _FILLED, changed)
             database.bulk.insert(conn, audit_event_person, PERSON_COLUMNS, persons)
 

@@ -3,6 +3,7 @@
 Rules:
 - It is a folder, best on other storage than the database's. Each process writes a file of its own
   there, which it holds locked; a file is begun when it is first needed and never taken up again.
+  It gets its name once it is locked: whoever sees it unlocked knows that its writer has left it.
 - A record is `CTJ1`, its length, a random nonce, and the salted event sealed with AES-256-GCM under
   a key derived from the workspace key (HKDF-SHA-256, RFC 5869). Associated data are the file's name
   and the record's offset: a record that is moved does not open.
@@ -113,10 +114,17 @@ class Journal:
         if self._file is None:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._name = f"{secrets.token_hex(16)}{SUFFIX}"
+            part = self.folder / f".{self._name}.part"
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND
-            self._file = os.open(self.folder / self._name, flags, 0o600)
+            self._file = os.open(part, flags, 0o600)
             self._end = 0
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX)
+                part.rename(self.folder / self._name)
+            except OSError:
+                with suppress(OSError):
+                    part.unlink()
+                raise
             sync_folder(self.folder)
         return self._file
 

@@ -53,6 +53,9 @@ def _reconcile_file(database: Database, journal: Journal, path: Path, clock: Clo
         raise StoreError(
             f"{path.name}: the second journal cannot be read ({error.strerror})"
         ) from None
+    if read.damaged and not told:
+        # Before any page: once the file is read beyond its damage, nobody sees that again.
+        _tell_damage(database, path.name, read.damaged, clock)
     brought = 0
     for at in range(0, len(read.events), _PAGE):
         page = read.events[at : at + _PAGE]
@@ -60,9 +63,7 @@ def _reconcile_file(database: Database, journal: Journal, path: Path, clock: Clo
         if taken is None:
             return brought  # another process is at it
         seen, brought = page[-1].end, brought + taken
-    if read.damaged and not told:
-        _tell_damage(database, path.name, read.damaged, clock)
-    elif left and not told:
+    if left and not told and not read.damaged:
         remove(path)
     return brought
 

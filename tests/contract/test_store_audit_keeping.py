@@ -175,15 +175,60 @@ def test_who_has_a_key_that_was_destroyed_takes_another(
 ) -> None:
     """Another process that seals under the same key group must not seal under what is gone."""
     store.append_event(said())
-    worker = open_store(url, keys)
-    worker.database.keys = other = _another_ring(keys)
-    worker.database.sealer._keys = other
+    worker, other = _worker(url, keys)
     worker.append_event(said(at=DAYS[1]))
     assert shred(store, access=DAYS[11]).events == 2
     worker.append_event(said(at=DAYS[11], actor="after"))
     assert [event.actor for event in store.events() if event.action == "read"] == ["after"]
     worker.database.engine.dispose()
     other.close()
+
+
+def _worker(url: str, keys: KeyRing) -> tuple[SqlStore, KeyRing]:
+    """Another process, with keys of its own making."""
+    worker = open_store(url, keys)
+    worker.database.keys = other = _another_ring(keys)
+    worker.database.sealer._keys = other
+    return worker, other
+
+
+def test_who_finishes_anothers_erasure_does_not_seal_under_what_goes(
+    store: SqlStore, url: str, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key that is to go is still the worker's own: what it wrote since is kept."""
+    worker, other = _worker(url, keys)
+    worker.append_event(said())
+
+    def dies(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(audit_keeping, "_destroy", dies)
+        with pytest.raises(KeyboardInterrupt):
+            shred(store, access=DAYS[5])
+    worker.append_event(said(at=DAYS[11], actor="after"))
+    assert shred(worker, access=DAYS[5]).keys == 1
+    assert [event.actor for event in worker.events() if event.action == "read"] == ["after"]
+    worker.database.engine.dispose()
+    other.close()
+
+
+def test_two_erasures_at_once_are_one(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another erasure comes between: each leaf is named once, and nothing comes back."""
+    for at in DAYS[:8]:
+        store.append_event(said(at=at, persons=(ANN,)))
+    real, waiting = audit_keeping._persons, [DAYS[6]]
+
+    def meanwhile(*given: Any) -> Any:
+        found = real(*given)
+        if waiting:
+            shred(store, access=waiting.pop())
+        return found
+
+    monkeypatch.setattr(audit_keeping, "_persons", meanwhile)
+    shred(store, access=DAYS[5])
+    assert named(store) == list(range(6))
+    assert left(store) == [6, 7]
 
 
 def _another_ring(keys: KeyRing) -> KeyRing:

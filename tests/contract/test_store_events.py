@@ -210,6 +210,29 @@ def test_older_events_are_filled(store: SqlStore, monkeypatch: pytest.MonkeyPatc
     assert store.event_count() == 6
 
 
+def test_an_entry_that_another_process_filled_stays(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes open an older database at once: what one filled may be signed already."""
+    store.append_event(said("a"))
+    (plain,) = (one.told for page in store.find_numbered(AuditQuery()) for one in page)
+    (body,) = store.database.sealer.seal_many("audit", audit_event, "body", [1], [plain])
+    with store.database.writing() as conn:
+        conn.execute(audit_event.update().values(event_class=None, entry=None, body=body))
+    real, first = entering.event_rows, list[bytes]()
+
+    def meanwhile(*given: Any) -> Any:
+        if not first:
+            first.append(b"")
+            entering.fill(store.database)
+            first[:] = store.entries(0, 1)
+        return real(*given)
+
+    monkeypatch.setattr(entering, "event_rows", meanwhile)
+    entering.fill(store.database)
+    assert store.entries(0, 1) == first
+
+
 def test_an_action_that_is_none_is_not_written(store: SqlStore) -> None:
     odd = msgspec.structs.replace(said("a"), action="made-up")
     with pytest.raises(InvalidValue):

@@ -254,6 +254,33 @@ def test_damage_is_told_once_and_kept(journalled: SqlStore, place: SecondJournal
     assert path.read_bytes() == whole
 
 
+@pytest.mark.parametrize("dies_in", ["_write_page", "_tell_damage"])
+def test_damage_is_told_although_a_turn_died_half_way(
+    journalled: SqlStore, place: SecondJournal, monkeypatch: pytest.MonkeyPatch, dies_in: str
+) -> None:
+    with table_away(journalled):
+        for name in ("one", "two", "three"):
+            journalled.append_event(said(name))
+    journalled._journal.close()
+    (path,) = place.folder.iterdir()
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(reconciling, dies_in, dies)
+        with pytest.raises(KeyboardInterrupt):
+            journalled.reconcile_journal()
+    journalled.reconcile_journal()
+    journalled.reconcile_journal()
+    assert actors(journalled) == ["one", "three"]
+    assert len(told(journalled, reconciling.DAMAGED)) == 1
+    assert path.read_bytes() == whole
+
+
 def test_another_workspaces_file_is_told_and_left(
     journalled: SqlStore, place: SecondJournal, tmp_path: Path
 ) -> None:

@@ -99,6 +99,7 @@ def test_unfinished_tiles_of_a_sequencer_that_died_go_at_the_next_run(log: Log) 
 
 def test_only_one_of_two_takes_the_events_in(log: Log) -> None:
     log.publish(5)
+    assert log.sequencer.checkpoint() is not None
     log.events.grow(9)
     with log.files.elected() as mine:
         assert mine
@@ -111,7 +112,13 @@ def test_only_one_of_two_takes_the_events_in(log: Log) -> None:
     found = other.publish()
     assert found is not None
     assert found.size == 9
-    # The first has not seen that, and goes on from what is there.
+    # The first has not seen that, and goes on from what is there: not from what it signed itself.
+    assert log.sequencer.checkpoint() == found
+    late = log.events.held[7:]
+    del log.events.held[7:]
+    with pytest.raises(AuditBroken, match="holds 7 events, 9 were signed"):
+        log.sequencer.publish()
+    log.events.held += late
     assert log.publish(12) == rooted(12)
 
 

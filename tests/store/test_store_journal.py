@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -49,6 +52,48 @@ def test_files_are_the_owners_alone(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert not any(event in path.read_bytes() for _, event in SALTED)
+
+
+def test_a_file_that_is_begun_is_never_taken_for_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process that looks at any moment removes nothing that is going to be written to."""
+    seen = list[Path]()
+
+    def looked(*_: object) -> None:
+        seen.extend(path for path in Journal(tmp_path, KEY).files() if is_left(path))
+
+    for place, name in ((fcntl, "flock"), (os, "fsync"), (os, "write")):
+        monkeypatch.setattr(place, name, _after(looked, getattr(place, name)))
+    Journal(tmp_path, KEY).append(SALTED[:1])
+    assert seen == []
+    assert [path.suffix for path in tmp_path.iterdir()] == [journal.SUFFIX]
+
+
+def _after(looked: Callable[..., None], real: Callable[..., Any]) -> Callable[..., Any]:
+    """The call, with a look at the folder before it, but for what the look itself calls."""
+    looking = list[bool]()
+
+    def call(*given: Any) -> Any:
+        if not looking:
+            looking.append(True)
+            looked()
+            looking.clear()
+        return real(*given)
+
+    return call
+
+
+def test_a_file_that_cannot_be_locked_is_not_left_lying(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", fails)
+    with pytest.raises(OSError, match="No locks"):
+        Journal(tmp_path, KEY).append(SALTED[:1])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_written_to_is_not_left(tmp_path: Path) -> None:
