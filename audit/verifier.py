@@ -28,6 +28,7 @@ import json
 import re
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -53,6 +54,12 @@ _MOST_SIGNATURES = 64
 _MOST_NOTE_BYTES = 1 << 20
 _MOST_LINE_BYTES = 1 << 22
 _MOST_FAULTS = 100
+_NO_BUNDLE = (
+    zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, TypeError, AttributeError,
+    RuntimeError,
+)  # fmt: skip
+"""What comes of bytes that are no bundle; `RuntimeError`: an archive with a password or of a kind
+unknown here, and a document nested without end."""
 
 
 class Unsound(Exception):
@@ -406,7 +413,7 @@ def check_log(
     lying = _lying_keys(folder, found)
     known = tuple(keys)
     if not any(key.kind == LOG_KEY for key in keys):
-        known += lying
+        known += tuple(key for key in lying if key.kind == LOG_KEY)
         found.notes.append(
             "the log's keys were taken from the log folder itself: name those you hold with --key"
         )
@@ -611,7 +618,9 @@ def check_bundle(
                 _check_event(event, found)
     except Unsound as error:
         found.fault(str(error))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError):
+    except OSError as error:
+        found.fault(f"the bundle cannot be read ({error.strerror or 'it is damaged'})")
+    except _NO_BUNDLE:
         found.fault("not a bundle, or not whole")
     return found
 
@@ -646,7 +655,8 @@ def _check_head(
         raise Unsound("a bundle of another format")
     known = tuple(keys)
     if not any(key.kind == LOG_KEY for key in known):
-        known += tuple(verifier_key(text) for text in document["keys"])
+        lying = map(verifier_key, document["keys"])
+        known += tuple(key for key in lying if key.kind == LOG_KEY)
         found.notes.append(
             "the log's keys were taken from the bundle itself: name those you hold with --key"
         )
@@ -672,7 +682,10 @@ def _check_head(
             found.fault(f"{shown(name)}: {error}")
             continue
         if kept.size not in roots:
-            found.fault(f"{shown(name)}: the bundle proves nothing about {kept.size} entries")
+            found.fault(
+                f"{shown(name)}: the bundle proves nothing about {kept.size} entries;"
+                " ask for one that was made with this checkpoint"
+            )
         elif roots[kept.size] != kept.root:
             found.fault(f"{shown(name)}: another history: the roots at {kept.size} differ")
 
@@ -731,23 +744,43 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _keys(arguments: Sequence[str]) -> Iterator[VerifierKey]:
+def _keys(option: str, arguments: Sequence[str], kind: int) -> list[VerifierKey]:
+    """The keys named with an option. Raises: Unsound: one is no key, or of the other kind; a file
+    names none, which must not pass for an option that was not given."""
+    found = []
     for argument in arguments:
-        lines = [argument]
-        if "+" not in argument:
-            lines = _read(Path(argument), _MOST_NOTE_BYTES).decode().splitlines()
-        yield from map(verifier_key, lines)
+        lines = [argument] if "+" in argument else _given(Path(argument)).splitlines()
+        try:
+            keys = [verifier_key(line) for line in lines]
+        except Unsound as error:
+            raise Unsound(f"{option} {shown(argument)}: {error}") from None
+        if not keys:
+            raise Unsound(f"{option} {shown(argument)}: no key stands there")
+        if any(key.kind != kind for key in keys):
+            whose = "a witness, not of a log" if kind == LOG_KEY else "a log, not of a witness"
+            raise Unsound(f"{option} {shown(argument)}: this is the key of {whose}")
+        found += keys
+    return found
+
+
+def _given(path: Path) -> str:
+    """The text of a file that the command names. Raises: Unsound, with its name."""
+    try:
+        return _read(path, _MOST_NOTE_BYTES).decode()
+    except UnicodeDecodeError:
+        raise Unsound(f"{shown(str(path))}: not UTF-8") from None
+    except Unsound as error:
+        raise Unsound(f"{shown(str(path))}: {error}") from None
 
 
 def _check_pair(old: Path, new: Path, proof: Path, keys: Sequence[VerifierKey]) -> Findings:
     found = Findings()
     try:
-        before, after = (read_checkpoint(_read(path, _MOST_NOTE_BYTES)) for path in (old, new))
+        before, after = (read_checkpoint(_given(path).encode()) for path in (old, new))
         trusted(before, keys)
         found.signed_by = [str(one.key) for one in trusted(after, keys, before.origin)]
         found.origin, found.size, found.root = after.origin, after.size, after.root
-        lines = _read(proof, _MOST_NOTE_BYTES).decode().splitlines()
-        hashes = [decoded(line) for line in lines]
+        hashes = [decoded(line) for line in _given(proof).splitlines()]
         if not consistent(before.size, after.size, before.root, after.root, hashes):
             raise Unsound("the second checkpoint does not continue the first")
     except Unsound as error:
@@ -760,16 +793,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     what is to be checked with cannot be used."""
     said = _parser().parse_args(arguments)
     try:
-        keys = (*_keys(said.key), *_keys(said.witness))
+        keys = [
+            *_keys("--key", said.key, LOG_KEY), *_keys("--witness", said.witness, COSIGNER_KEY)
+        ]  # fmt: skip
         if said.command == "consistency":
             found = _check_pair(said.old, said.new, said.proof, keys)
         else:
-            held = [(path.name, _read(path, _MOST_NOTE_BYTES)) for path in said.held]
+            held = [(path.name, _given(path).encode()) for path in said.held]
             check = check_log if said.command == "log" else check_bundle
             found = check(said.path, keys, held)
             if len(found.cosigned) < said.quorum:
                 found.fault(f"signed by {len(found.cosigned)} witnesses, not {said.quorum}")
-    except (Unsound, UnicodeDecodeError) as error:
+    except Unsound as error:
         print(f"cannot check: {error}", file=sys.stderr)
         return 2
     told = found.told()

@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,6 +66,9 @@ class Files(Protocol):
 
     def entries(self, index: int, width: int) -> list[bytes]:
         """Entries of a bundle. Raises: AuditBroken: they are not there."""
+
+    def witnessing(self) -> AbstractContextManager[None]:
+        """Nobody else changes what witnesses signed until the end. Raises: StoreError."""
 
     def names(self, folder: str) -> list[str]:
         """Names of what lies in a folder of the log; none where it is not there."""
@@ -195,8 +199,13 @@ class AuditLog:
 
     # --- what witnesses signed ------------------------------------------------------------------
 
+    def witnessing(self) -> AbstractContextManager[None]:
+        """Nobody else changes what witnesses signed until the end. Raises: StoreError."""
+        return self._files.witnessing()
+
     def keep_witnessed(self, size: int, note: bytes) -> None:
-        """Keeps a checkpoint with the signatures of witnesses. Raises: StoreError."""
+        """Keeps a checkpoint with the signatures of witnesses. Raises: StoreError. Requires:
+        `witnessing`."""
         self._files.write({f"{WITNESSED}/{size}": note})
 
     def witnessed(self, size: int) -> bytes | None:

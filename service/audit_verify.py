@@ -6,8 +6,8 @@ Rules:
 - Every entry that was published is compared with the database's, every payload with its entry,
   every clear column with its payload.
 - A payload may be missing where a later event of the log says that its time was over and names it.
-- A gap in the numbers is a fault; so is a database that holds fewer events than were signed. Events
-  that are not signed yet are no fault: they are told.
+- A gap in the numbers is a fault; so are a row whose number no event was given, and a database that
+  holds fewer events than were signed. Events that are not signed yet are no fault: they are told.
 - Events whose time is before that of events logged earlier are told: a clock that was set back, or
   events that waited in the second journal. Which it was is for people to find out.
 """
@@ -60,6 +60,9 @@ class EventChecker(Protocol):
 
     def persons(self) -> Sequence[tuple[int, str]]:
         """What is wrong in the table of whom events are about: leaf, what. After the last page."""
+
+    def strays(self) -> Sequence[tuple[int, str]]:
+        """Rows whose number no event was given: leaf, what."""
 
 
 class CheckableStore(Protocol):
@@ -203,7 +206,7 @@ class _Reader:
         """What is not published yet, whom events are about, and what is missing."""
         while self._next < self._count:
             self._page()
-        for leaf, what in self._checker.persons():
+        for leaf, what in (*self._checker.persons(), *self._checker.strays()):
             self.found.fault(f"leaf {leaf}: {what}")
         self._check_missing()
 

@@ -4,6 +4,8 @@ Rules:
 - A witness is asked after the log grew, and again when its word is half as old as it may become:
   the same checkpoint, signed later, says that nothing came since.
 - What it answers counts only once its signature was checked with the key in the settings.
+- Several processes may publish and ask at once: a witness that is ahead of the checkpoint in hand,
+  or moves on between two questions, is asked anew with the latest one before it counts as trouble.
 - A witness that saw other entries than this log has (409, 422), or more of them, is an alarm, and
   so is one that has said nothing for too long. A witness that is away for a moment is not.
 - An alarm is an event (`audit-witness`, failed), and so is its end: each once. What is well writes
@@ -42,6 +44,8 @@ from service.audit_ports import AuditQuery, AuditStore
 ACTION = "audit-witness"
 ADD_CHECKPOINT = "/add-checkpoint"
 _RECENT = 200
+_TURNS = 4
+"""So often one witness is asked in a row, at most."""
 
 
 class Trouble(StrEnum):
@@ -222,9 +226,11 @@ def _last_written(store: AuditStore) -> dict[str, str]:
 def _asked(
     log: AuditLog, witness: WitnessSettings, state: WitnessState, note: Signed, send: Send
 ) -> WitnessState:
-    """Asks from what it signed last; once more from where it says it is."""
+    """Asks from what it signed last; then from where it says it is, while it says otherwise."""
     old = state.size
-    for again in (False, True):
+    for _ in range(_TURNS):
+        if old > note.size:
+            note = read_checkpoint(log.note())  # another process may have had it sign that
         if old > note.size:
             return replace(state, trouble=Trouble.AHEAD, told=old)
         proof = log.consistency(old, note.size) if 0 < old < note.size else []
@@ -238,10 +244,10 @@ def _asked(
             told = number(reply.body.removesuffix("\n"))
         except Unsound:
             return replace(state, trouble=Trouble.REFUSED)
-        if again or told == old:
-            return replace(state, trouble=Trouble.FORKED, told=told)
+        if told == old:
+            break
         old = told
-    raise AssertionError("a loop of two turns returns in its second")
+    return replace(state, trouble=Trouble.FORKED, told=old)
 
 
 _TROUBLES = {
@@ -264,11 +270,13 @@ def _kept(
 
 def _keep(log: AuditLog, note: Signed, signature: Signature) -> None:
     """Beside what others signed of this size; in the place of what the witness signed before."""
-    held = log.witnessed(note.size)
-    before = note if held is None else read_checkpoint(held)
     whose = signature.name, signature.key_id
-    others = [one for one in before.signatures if (one.name, one.key_id) != whose]
-    log.keep_witnessed(note.size, note_bytes(replace(before, signatures=(*others, signature))))
+    with log.witnessing():
+        held = log.witnessed(note.size)
+        before = note if held is None else read_checkpoint(held)
+        others = [one for one in before.signatures if (one.name, one.key_id) != whose]
+        signed = replace(before, signatures=(*others, signature))
+        log.keep_witnessed(note.size, note_bytes(signed))
 
 
 def _last_word(log: AuditLog, witness: WitnessSettings) -> WitnessState:

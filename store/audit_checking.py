@@ -7,6 +7,8 @@ Rules:
 - Whom events are about is compared as a whole: the table is read once, and the rows that there
   must be and those that there are add up to the same number in every bucket of 4,096 events, under
   a key that nobody knows beforehand. Where they do not, the events of that bucket are compared.
+- A row whose number no event was given (below 1, above the events' counter) is a fault: it would
+  be found and reported as if it were of the log.
 - Pages are short transactions; memory does not grow with the log.
 """
 
@@ -19,16 +21,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from audit.actions import EventClass, class_of
 from audit.events import AUDIT_ERASE, SALT_BYTES, AuditEvent, entry_of_bytes
 from schemas.errors import InvalidValue, StoreError
 from service.audit_verify import CheckedPage
 from store.audit_tables import audit_event, audit_event_person
-from store.database import Database
+from store.database import EVENTS, Database
 from store.entering import DECODER
 from store.sealing import key_of
+from store.tables import store_meta
 
 BUCKET = 4_096
 _COLUMNS = (
@@ -143,6 +146,24 @@ class EventChecker:
         buckets = {*held, *self._expected}
         wrong = [b for b in buckets if (held[b] ^ self._expected[b]) & _FULL]
         return [fault for bucket in sorted(wrong) for fault in self._differing(bucket)]
+
+    def strays(self) -> list[tuple[int, str]]:
+        """Rows whose number no event was given: leaf, what. An event and its number come in one
+        transaction, and one statement reads both, so that those that come in meanwhile are none."""
+        counter = select(store_meta.c.value).where(store_meta.c.name == EVENTS).scalar_subquery()
+        found = []
+        with self._database.reading() as conn:
+            for what, seq in (
+                ("a row whose number no event was given", audit_event.c.seq),
+                (
+                    "about somebody in clear, and no event was given its number",
+                    audit_event_person.c.seq,
+                ),
+            ):
+                none = (seq < 1) | (seq > func.coalesce(counter, 0))
+                rows = conn.execute(select(seq).where(none).distinct().order_by(seq))
+                found += [(row[0] - 1, what) for row in rows.yield_per(_PERSONS_PAGE)]
+        return found
 
     def _person_rows(self) -> Iterator[tuple[str, int]]:
         c = audit_event_person.c

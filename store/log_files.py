@@ -25,7 +25,7 @@ from audit.tiles import HEIGHT, WIDTH, entries_path, tile_path, unbundled
 from schemas.errors import AuditBroken, InvalidValue, StoreError
 
 CHECKPOINT, VKEYS, RETIRED = "checkpoint", "vkeys", "vkeys.retired"
-_LOCK = ".sequencer"
+_LOCK, _WITNESS_LOCK = ".sequencer", ".witnessed"
 MANY, AT_ONCE = 32, 16
 """From so many files on, so many are written at once."""
 
@@ -113,19 +113,39 @@ class LogFiles:
     @contextmanager
     def elected(self) -> Iterator[bool]:
         """Whether this caller is the one that writes, until the end. Raises: StoreError."""
+        with self._lock_file(_LOCK) as handle:
+            yield _locked(handle)
+
+    @contextmanager
+    def witnessing(self) -> Iterator[None]:
+        """Nobody else changes what witnesses signed until the end; waits for whoever does. Raises:
+        StoreError."""
+        with self._lock_file(_WITNESS_LOCK) as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            except OSError as error:
+                raise _no_lock(error) from None
+            yield
+
+    @contextmanager
+    def _lock_file(self, name: str) -> Iterator[int]:
         try:
             self.folder.mkdir(exist_ok=True)
-            handle = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+            handle = os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise StoreError(f"the audit log's folder cannot be used ({error.strerror})") from None
         try:
-            yield _locked(handle)
+            yield handle
         finally:
             # Unlocked first: what closing comes to does not matter then.
             with suppress(OSError):
                 fcntl.flock(handle, fcntl.LOCK_UN)
             with suppress(OSError):
                 os.close(handle)
+
+
+def _no_lock(error: OSError) -> StoreError:
+    return StoreError(f"the audit log's folder cannot be locked ({error.strerror})")
 
 
 def _locked(handle: int) -> bool:
@@ -135,7 +155,7 @@ def _locked(handle: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        raise StoreError(f"the audit log's folder cannot be locked ({error.strerror})") from None
+        raise _no_lock(error) from None
     return True
 
 

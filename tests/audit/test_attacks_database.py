@@ -114,6 +114,8 @@ def test_an_event_put_in_between(kept: Kept) -> None:
 def test_an_event_beyond_the_last_number_counts_for_nothing(kept: Kept) -> None:
     rows, _ = event_rows(kept.store.database, [COUNT + 5], [salted(event(5_000))])
     kept.change(insert(audit_event).values(**dict(zip(EVENT_COLUMNS, rows[0], strict=True))))
+    stray = f"leaf {COUNT + 4}: a row whose number no event was given"
+    assert kept.check().faults() == [stray]
     kept.change(update(store_meta).where(store_meta.c.name == EVENTS).values(value=COUNT + 5))
     faults = kept.check().faults()
     assert faults == [

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,30 @@ def test_one_that_lost_our_answer_is_asked_from_where_it_is(kept: Kept) -> None:
     assert trouble(kept.log, asked.send) is Trouble.NONE
 
 
+def test_one_that_another_process_asks_at_once_is_no_trouble(kept: Kept) -> None:
+    asked, behind = standing(kept), log_of(kept.root, kept.store, kept.ring)
+
+    def overtaken(times: int) -> Callable[[str, bytes], Reply]:
+        left = [times]
+
+        def send(url: str, body: bytes) -> Reply:
+            if left[0]:
+                left[0] -= 1
+                kept.store.append_event(event(kept.store.event_count()))
+                kept.log.publish()
+                assert trouble(kept.log, asked.send) is Trouble.NONE
+            return asked.send(url, body)
+
+        return send
+
+    # Between reading the checkpoint and asking, the other has a greater one signed; so twice.
+    for times in (1, 2):
+        (state,) = ask_witnesses(
+            behind, SETTINGS, overtaken(times), Instant("2026-09-21T14:50:00Z")
+        )
+        assert (state.trouble, state.size) == (Trouble.NONE, kept.log.size())
+
+
 def test_one_that_is_not_due_is_left_alone(kept: Kept) -> None:
     asked = standing(kept)
     trouble(kept.log, asked.send)
@@ -180,6 +205,30 @@ def test_a_signature_that_is_too_old(kept: Kept) -> None:
     assert states(kept.log, SETTINGS, LATER)[0].trouble is Trouble.TOO_OLD
     assert trouble(kept.log, lambda *_: Reply(0), LATER) is Trouble.TOO_OLD
     assert trouble(kept.log, standing(kept, NOW + 7_200).send, LATER) is Trouble.NONE
+
+
+def test_witnesses_that_are_asked_at_once_are_all_kept(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [WitnessKey(f"w{n}.example", private(f"w{n}")) for n in range(4)]
+    held = kept.log.witnessed
+
+    def slowly(size: int) -> bytes | None:
+        found = held(size)
+        time.sleep(0.05)  # so that whoever does not wait reads what the other is about to change
+        return found
+
+    monkeypatch.setattr(kept.log, "witnessed", slowly)
+
+    def ask(key: WitnessKey) -> None:
+        named = WitnessSettings(key.name, str(key.public), "http://127.0.0.1:1/w/")
+        asked = Standing(Witness(key, {ORIGIN: kept.keys}, InMemory(), lambda: NOW))
+        ask_witnesses(kept.log, AuditSettings(witnesses=(named,)), asked.send, AT)
+
+    with ThreadPoolExecutor(len(keys)) as threads:
+        list(threads.map(ask, keys))
+    found = check_log(kept.root / "log", [*kept.keys, *(key.public for key in keys)])
+    assert set(found.cosigned) == {key.name for key in keys}
 
 
 @shows("a stranger signs as the witness")

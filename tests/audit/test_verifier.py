@@ -346,12 +346,35 @@ def test_a_bundle_that_was_bent_anywhere(log: SmallLog, tmp_path: Path) -> None:
         assert not check_bundle(path, [log_key()], [("mine", first)]).sound, data[at - 9 : at + 9]
 
 
+def test_an_archive_that_was_bent_anywhere_ends_in_a_finding(log: SmallLog, tmp_path: Path) -> None:
+    note = log.note(log.publish(entries(5)))
+    path = tmp_path / "bundle.zip"
+    document = bundle_of(log, [1, 3], note)
+    events = document.pop("events")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bundle.json", json.dumps(document))
+        archive.writestr("events.ndjson", "".join(json.dumps(one) + "\n" for one in events))
+    data = path.read_bytes()
+    assert check_bundle(path, [log_key()]).sound
+    unsound = 0
+    for at in range(len(data)):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0x15]) + data[at + 1 :])
+        unsound += not check_bundle(path, [log_key()]).sound
+    assert unsound > len(data) // 2
+    deep = tmp_path / "deep.json"
+    deep.write_bytes(b"[" * 200_000)
+    assert check_bundle(deep, [log_key()]).faults == ["not a bundle, or not whole"]
+
+
 def test_a_bundle_without_proof_for_what_was_held(log: SmallLog, tmp_path: Path) -> None:
     first = log.note(log.publish(entries(5)))
     note = log.note(log.publish(entries(6, 5)))
     path = written(tmp_path / "bundle.json", bundle_of(log, [3], note))
     faults = check_bundle(path, [log_key()], [("mine", first)]).faults
-    assert faults == ["mine: the bundle proves nothing about 5 entries"]
+    assert faults == [
+        "mine: the bundle proves nothing about 5 entries; ask for one that was made with this"
+        " checkpoint"
+    ]
 
 
 NOT_BUNDLES: list[Any] = [
@@ -395,6 +418,39 @@ def test_the_command(log: SmallLog, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert verifier.main(["consistency", str(new), str(old), str(proof), *mine]) == 1
     assert verifier.main(["log", folder, "--key", "no+such+key"]) == 2
     assert verifier.main(["log", folder, "--key", str(tmp_path / "nowhere")]) == 2
+
+
+def test_the_command_says_which_argument_is_of_no_use(
+    log: SmallLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.publish(entries(5))
+    folder, empty = str(log.folder), tmp_path / "empty.keys"
+    empty.write_bytes(b"")
+    nowhere = tmp_path / "nowhere"
+    for arguments, told in [
+        # Without any key those that lie with the log would count: not for want of what was named.
+        (["--key", str(empty)], f"--key {empty}: no key stands there"),
+        (["--key", str(witness_key())], "this is the key of a witness, not of a log"),
+        (["--witness", str(log_key())], "this is the key of a log, not of a witness"),
+        (["--key", "no+such+key"], "--key no+such+key: expected"),
+        (["--key", str(nowhere)], f"{nowhere}: cannot be read (No such file"),
+        (["--held", str(nowhere)], f"{nowhere}: cannot be read (No such file"),
+    ]:
+        assert verifier.main(["log", folder, *arguments]) == 2
+        assert told in capsys.readouterr().err
+    mine = ["--key", str(log_key())]
+    assert verifier.main(["bundle", str(nowhere), *mine]) == 1
+    assert "the bundle cannot be read (No such file" in capsys.readouterr().out
+    assert verifier.main(["consistency", str(nowhere), str(empty), str(empty), *mine]) == 1
+    assert f"{nowhere}: cannot be read (No such file" in capsys.readouterr().out
+
+
+def test_a_witness_that_only_lies_with_the_log_is_none(log: SmallLog, tmp_path: Path) -> None:
+    log.cosign(log.publish(entries(5)))
+    with (log.folder / "vkeys").open("a", encoding="utf-8") as stream:
+        stream.write(f"{witness_key()}\n")
+    assert check_log(log.folder).cosigned == {}
+    assert check_log(log.folder, [witness_key()]).cosigned == {WITNESS: (5, NOW)}
 
 
 def test_text_out_of_files_cannot_steer_a_terminal() -> None:

@@ -51,6 +51,19 @@ def test_what_is_sound_has_no_fault(filled: SqlStore) -> None:
     assert faults(filled) == []
 
 
+def test_rows_that_bear_no_number_of_the_log(filled: SqlStore) -> None:
+    assert filled.event_checker().strays() == []
+    with filled.database.writing() as conn:
+        for old, new in ((4, 0), (24, COUNT + 1)):
+            conn.execute(update(audit_event).where(_E.seq == old).values(seq=new))
+        conn.execute(insert(audit_event_person).values(person_id="zz", seq=COUNT + 9))
+    assert filled.event_checker().strays() == [
+        (-1, "a row whose number no event was given"),
+        (COUNT, "a row whose number no event was given"),
+        (COUNT + 8, "about somebody in clear, and no event was given its number"),
+    ]
+
+
 def test_one_fault_of_each_kind(filled: SqlStore) -> None:
     with filled.database.writing() as conn:
         conn.execute(update(audit_event).where(_E.seq == 3).values(organisation="X26"))
