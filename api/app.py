@@ -115,17 +115,28 @@ async def _in_thread(work: Callable[..., T], *given: Any) -> T:
 
 async def _written(
     service: Service, route: Route, headers: Mapping[str, str], call: Call, code: str
-) -> CommonthreadError | None:
-    """Writes down a request that came to its end with an error; why it could not, if so."""
+) -> tuple[str, Response] | None:
+    """Writes down a request that came to its end with an error; where it could not, what is
+    answered instead."""
     try:
         await _in_thread(
             write_ended,
             service.desk.sharing, service.throttle, route, call, code,
             lambda: named_by(service, headers, call),
         )  # fmt: skip
-    except CommonthreadError as error:
-        return error
+    except Exception as error:
+        return _ended(error, call)
     return None
+
+
+def _ended(error: Exception, call: Call) -> tuple[str, Response]:
+    """The code and the answer of a request that ended with an error."""
+    if isinstance(error, CommonthreadError):
+        code = code_of(error)
+        return code, _refusal(code, message_of(error), getattr(error, "headers", {}))
+    request_id, kind = call.request_id, type(error).__name__
+    log.error("%s unforeseen %s at %s", request_id, kind, _places(error))
+    return "UNFORESEEN", _refusal("UNFORESEEN", f"report this with the request id {request_id}", {})
 
 
 async def _even_out(route: Route, status: int, begun: float) -> None:
@@ -156,18 +167,12 @@ def _endpoint(
         try:
             received = await _received(service, request, route, form, call)
             response = await _in_thread(_in_turn, service, received)
-        except CommonthreadError as error:
-            code = code_of(error)
-            response = _refusal(code, message_of(error), getattr(error, "headers", {}))
         except Exception as error:
-            code = "UNFORESEEN"
-            log.error("%s unforeseen %s at %s", request_id, type(error).__name__, _places(error))
-            response = _refusal(code, f"report this with the request id {request_id}", {})
+            code, response = _ended(error, call)
         if code is not None and not call.events:
             failed = await _written(service, route, _headers(request), call, code)
             if failed is not None:
-                code = code_of(failed)
-                response = _refusal(code, message_of(failed), {})
+                code, response = failed
         response.headers["X-Request-ID"] = request_id
         await _even_out(route, response.status_code, begun)
         seconds = time.perf_counter() - begun

@@ -60,15 +60,16 @@ def _checked(service: Service, headers: Mapping[str, str]) -> Checked:
 def named_by(
     service: Service, headers: Mapping[str, str], call: Call
 ) -> Requester | tuple[str, str]:
-    """Who asked, of a request at fault; issuer and subject of a token that does not say in which
-    role and for which purpose. Raises: Refused where no token counts."""
+    """Who asked, of a request at fault; issuer and subject where the token does not say in which
+    role and for which purpose, or where they cannot be looked up. Raises: Refused where no token
+    counts."""
     checked = _checked(service, headers)
     call.client = client_of(checked.claims)
     try:
         who = signed_in(checked, headers.get(PURPOSE_HEADER.lower()), emergency=False)
-    except Refused:
+        return replace(service.desk.sharing.requester(who), call=call)
+    except Exception:  # the request may have ended by this very error, which is told already
         return _subject(checked)
-    return replace(service.desk.sharing.requester(who), call=call)
 
 
 def _subject(checked: Checked) -> tuple[str, str]:

@@ -181,7 +181,12 @@ def decide(role: str | None, action: Action, purpose: str) -> Decision:
         return Decision(False, f"'{role}' is no role; roles are {', '.join(Role)}")
     purposes = GRANTS[Role(role)].get(action)
     if purposes is None:
-        return Decision(False, f"the role {role} does not include {action.value}")
+        others = ", ".join(one for one in Role if action in GRANTS[one])
+        return Decision(
+            False,
+            f"the role {role} does not include {action.value}; it belongs to: {others}."
+            " Ask one of them, or see [actors] in partnership.toml",
+        )
     if purpose not in purposes:
         allowed = ", ".join(sorted(purposes))
         return Decision(False, f"the role {role} may do {action.value} only for: {allowed}")

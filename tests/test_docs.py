@@ -15,7 +15,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import chdir
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -384,6 +384,7 @@ class Block(NamedTuple):
     page: str
     commands: Sequence[str]
     executed: bool
+    role: str
 
 
 def blocks() -> Iterator[Block]:
@@ -393,7 +394,22 @@ def blocks() -> Iterator[Block]:
         ):
             lines = text.splitlines()
             commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
-            yield Block(name_of(page), commands, lines[0] == "# executed")
+            executed = re.fullmatch(r"# executed(?: as (\w+))?", lines[0])
+            role = (executed and executed[1]) or "data_team"
+            yield Block(name_of(page), commands, bool(executed), role)
+
+
+@contextmanager
+def acting_as(role: str) -> Iterator[None]:
+    """The demo's account in another role."""
+    file = Path("partnership/partnership.toml")
+    before = file.read_text(encoding="utf-8")
+    assert '= "data_team"' in before
+    file.write_text(before.replace('= "data_team"', f'= "{role}"', 1), encoding="utf-8")
+    try:
+        yield
+    finally:
+        file.write_text(before, encoding="utf-8")
 
 
 def arguments(command: str) -> list[str]:
@@ -463,8 +479,9 @@ def test_executed_commands_end_well(demo: tuple[Path, str, list[str]], page: str
         for block in blocks():
             if block.page != page or not block.executed:
                 continue
-            for command in block.commands:
-                named = command.replace("RECORD RECORD", " ".join(map(shlex.quote, records)))
-                done = run(named.replace("PERSON", person))
-                if "--json" in command:
-                    json.loads(done.stdout)
+            with acting_as(block.role):
+                for command in block.commands:
+                    named = command.replace("RECORD RECORD", " ".join(map(shlex.quote, records)))
+                    done = run(re.sub(r"\bPERSON\b", person, named))
+                    if "--json" in command:
+                        json.loads(done.stdout)

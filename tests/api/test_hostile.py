@@ -177,3 +177,44 @@ def test_where_the_log_fails_nothing_is_shown_and_it_is_said_whom_to_ring(
         assert TOM not in answer.text
         assert "DiskFull" not in answer.text
     assert str(TRUST) not in asks[0].text
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (RuntimeError("NHS number 9990000018"), 500, "UNFORESEEN"),
+        (StoreError("database: the operation failed"), 503, "UNAVAILABLE"),
+    ],
+)
+def test_who_asked_is_written_down_though_they_cannot_be_looked_up(
+    api: Api,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    status: int,
+    code: str,
+) -> None:
+    def fails(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(api.sharing, "requester", fails)
+    answer = api.ask(DOCTOR, f"Patient/{TOM}")
+    assert (answer.status_code, code_of(answer)) == (status, code)
+    event = last_event(api.sharing)
+    assert (event.actor, event.action, event.outcome) == (DOCTOR.staff_id, "read", "failed")
+    assert event.details["reason"] == code
+    assert event.details["request"] == answer.headers["X-Request-ID"]
+    assert "9990000018" not in answer.text + caplog.text
+
+
+def test_where_writing_fails_as_nobody_foresaw_it_is_answered_as_every_error(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(event: AuditEvent) -> None:
+        raise RuntimeError("NHS number 9990000018")
+
+    monkeypatch.setattr(api.sharing.store, "append_event", fails)
+    for answer in (api.ask(DOCTOR, f"Patient/{TOM}"), api.ask(DOCTOR, "Patient?family=Open")):
+        assert (answer.status_code, code_of(answer)) == (500, "UNFORESEEN")
+        assert answer.headers["X-Request-ID"] in caplog.text
+        assert "9990000018" not in answer.text + caplog.text

@@ -97,6 +97,15 @@ def test_every_role_and_purpose(action: Action) -> None:
         assert decision.reason
 
 
+def test_who_may_not_is_told_which_roles_may() -> None:
+    for action, roles in (("audit-report", "ig_officer"), ("ingest", "data_team, operator")):
+        others = [role for role in Role if action not in {a for r, a, _ in PERMITTED if r == role}]
+        for role in others:
+            told = decide(role, Action(action), "audit").reason
+            assert f"it belongs to: {roles}." in told
+            assert "[actors]" in told
+
+
 def test_the_list_names_nothing_that_does_not_exist() -> None:
     for role, action, purpose in PERMITTED:
         assert role in set(Role)
