@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -58,7 +59,7 @@ def list_alerts(root: Path, all_of_them: bool, as_json: bool, purpose: str | Non
         rows = run(store, actor, clock, all_of_them=all_of_them)
     lines = [
         f"{row['alert']:>5}  {row['state']:8}  due {row['due']}  {row['bits']:5.1f} bits"
-        f"  {row['actor']}  {row['person'] or 'week of ' + str(row['week'])}"
+        f"  {row['actor']}  {whom(row)}"
         f"  {', '.join(row['rules'])}"
         for row in rows
     ]
@@ -78,9 +79,8 @@ def show_alert(root: Path, alert: int, as_json: bool, purpose: str | None) -> No
     workspace = opened(root)
     with workspace.store() as store:
         row = run(store, workspace.actor("audit-alert-show", purpose or "audit"), alert, clock)
-    whom = row["person"] or f"week of {row['week']}"
     lines = [
-        f"alert {row['alert']}: {row['actor']} ({row['role']}, {row['organisation']}), {whom}",
+        f"alert {row['alert']}: {row['actor']} ({row['role']}, {row['organisation']}), {whom(row)}",
         f"{row['bits']} bits, {row['state']}, {row['owner']} by {row['due']}",
         f"from {row['first_at']} to {row['last_at']}",
     ]
@@ -93,6 +93,13 @@ def show_alert(root: Path, alert: int, as_json: bool, purpose: str | None) -> No
     finish(row, lines, as_json)
 
 
+def whom(row: dict[str, Any]) -> str:
+    """What an alert is about, as far as the reader may know."""
+    if row["week"]:
+        return f"week of {row['week']}"
+    return row["person"] or "a person shown to the named staff only"
+
+
 @alerts.command("assign")
 @click.argument("alert", type=click.IntRange(1))
 @click.option("--to", required=True, help="The account that works it.")
@@ -101,7 +108,6 @@ def show_alert(root: Path, alert: int, as_json: bool, purpose: str | None) -> No
 @click.pass_obj
 def assign_alert(root: Path, alert: int, to: str, as_json: bool, purpose: str | None) -> None:
     """Give an alert to somebody; not to whom it is about."""
-    from service.audit_alerts import as_document
     from service.audit_alerts import assign_alert as run
     from wiring import clock
 
@@ -109,7 +115,7 @@ def assign_alert(root: Path, alert: int, to: str, as_json: bool, purpose: str | 
     with workspace.store() as store:
         actor = workspace.actor("audit-alert-write", purpose or "audit")
         done = run(store, actor, alert, to, clock)
-    finish(as_document(done), [f"{alert} is assigned"], as_json)
+    finish(done, [f"{alert} is assigned"], as_json)
 
 
 @alerts.command("close")
@@ -123,7 +129,6 @@ def close_alert(
     root: Path, alert: int, outcome: str, reason: str, as_json: bool, purpose: str | None
 ) -> None:
     """Give an alert its outcome; nobody does so for an alert about themselves."""
-    from service.audit_alerts import as_document
     from service.audit_alerts import close_alert as run
     from wiring import clock
 
@@ -131,7 +136,7 @@ def close_alert(
     with workspace.store() as store:
         actor = workspace.actor("audit-alert-write", purpose or "audit")
         done = run(store, actor, alert, outcome, reason, clock)
-    finish(as_document(done), [f"{alert} is closed as {outcome}"], as_json)
+    finish(done, [f"{alert} is closed as {outcome}"], as_json)
 
 
 @alerts.command("precision")

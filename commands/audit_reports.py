@@ -151,6 +151,8 @@ def _wanted(root: Path, name: str, said: dict[str, str | int | tuple[str, ...] |
         if unknown := sorted(set(given) - known):
             raise InputError(f"no {key}: {', '.join(unknown)}; expected {', '.join(sorted(known))}")
         chosen[key] = frozenset(kind(one) for one in given)
+    if said["month"] is not None and (said["since"] is not None or said["until"] is not None):
+        raise InputError("--month is in the place of --since and --until; give one or the other")
     since = _day(said.pop("since"), zone, "--since", after=False)
     until = _day(said.pop("until"), zone, "--until", after=True)
     return Wanted(name, since=since, until=until, **said, **chosen)  # type: ignore[arg-type]

@@ -86,6 +86,10 @@ def show_alert(store: WorkedStore, actor: Actor, alert_id: int, clock: Clock) ->
     alert, hidden = _held(store, actor, Action.AUDIT_ALERT_SHOW, alert_id, clock)
     persons = _persons([alert], hidden)
     record(actor, Action.AUDIT_ALERT_SHOW, store, clock, persons=persons, alert=alert_id)
+    return _whole(alert, hidden)
+
+
+def _whole(alert: Alert, hidden: Collection[PersonId]) -> dict[str, Any]:
     return _row(alert, hidden) | {
         "level": alert.level,
         "first_at": alert.first_at,
@@ -119,8 +123,11 @@ def _held(
     return alert, _hidden(store, actor)
 
 
-def assign_alert(store: WorkedStore, actor: Actor, alert_id: int, to: str, clock: Clock) -> Alert:
-    """Gives an alert to somebody. Raises: NotPermitted; NotFound; InvalidValue."""
+def assign_alert(
+    store: WorkedStore, actor: Actor, alert_id: int, to: str, clock: Clock
+) -> dict[str, Any]:
+    """Gives an alert to somebody, and tells it as the actor may see it. Raises: NotPermitted;
+    NotFound; InvalidValue."""
     if not to.strip():
         raise InvalidValue("assigned to whom? expected an account")
     return _worked(store, actor, alert_id, clock, lambda one: assigned(one, to, actor.name), to=to)
@@ -128,8 +135,9 @@ def assign_alert(store: WorkedStore, actor: Actor, alert_id: int, to: str, clock
 
 def close_alert(
     store: WorkedStore, actor: Actor, alert_id: int, outcome: str, reason: str, clock: Clock
-) -> Alert:
-    """Gives an alert its outcome. Raises: NotPermitted; NotFound; InvalidValue."""
+) -> dict[str, Any]:
+    """Gives an alert its outcome, and tells it as the actor may see it. Raises: NotPermitted;
+    NotFound; InvalidValue."""
     if outcome not in set(BY_HAND):
         raise InvalidValue(f"an outcome is one of {', '.join(BY_HAND)}")
     at, chosen = clock(), AlertOutcome(outcome)
@@ -146,8 +154,8 @@ def _worked(
     clock: Clock,
     work: Callable[[Alert], Alert],
     **details: Any,
-) -> Alert:
-    """The alert as it is after the work, written down with its event."""
+) -> dict[str, Any]:
+    """The alert as it is after the work, written down with its event, as the actor may see it."""
     action = Action.AUDIT_ALERT_WRITE
     alert, hidden = _held(store, actor, action, alert_id, clock)
     persons = _persons([alert], hidden)
@@ -159,7 +167,7 @@ def _worked(
         raise
     told = event(actor, action, clock, persons=persons, alert=alert_id, **details)
     store.write_alerts([], [done], None, told)
-    return done
+    return _whole(done, hidden)
 
 
 def rule_precision(store: WorkedStore, actor: Actor, clock: Clock) -> list[Precision]:

@@ -149,7 +149,9 @@ def _explained_late(store: DetectionStore, settings: Settings, actor: Actor, clo
                                   since=one.first_at)) for one in waiting]
     )  # fmt: skip
     looked = _today(store, looked).sort_by("leaf")
-    facts = collect(store, settings, _persons(looked), _watched(store, at), at)
+    # A watch that ended since explains nothing: who was on the list then still counts.
+    watched = _watched(store, min(one.raised_at for one in waiting))
+    facts = collect(store, settings, _persons(looked), watched, at)
     history = opened_history(progress.history)
     found = detect(looked, facts, history, settings.audit.time_zone)
     left = {one.subject for one in alerts_of(found, at)}

@@ -19,9 +19,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.dates import Instant
+from schemas.dates import EARLIEST_YEAR, Instant
 from schemas.errors import InvalidValue
 
+LATEST_YEAR = 2200
+"""Of a month that a report can be asked for; the first is the earliest of any moment."""
 SHOWN_RANGES = 8
 """Ranges of leaf numbers that a page prints beside a number; the files have all."""
 
@@ -203,6 +205,8 @@ def month_of(text: str) -> Period:
         first = date.fromisoformat(f"{text}-01")
     except ValueError:
         raise InvalidValue("expected a month as YYYY-MM, such as 2026-10") from None
+    if not EARLIEST_YEAR <= first.year <= LATEST_YEAR:
+        raise InvalidValue(f"expected a month of the years {EARLIEST_YEAR} to {LATEST_YEAR}")
     after = month_after(first, 1)
     return Period(Instant(f"{first}T00:00:00Z"), Instant(f"{after}T00:00:00Z"))
 

@@ -58,6 +58,11 @@ def looks(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["event_class"].isin(LOOKS) | frame["action"].isin(SHOWS)]
 
 
+def permitted(frame: pd.DataFrame) -> pd.DataFrame:
+    """The entries of what was shown or done, not of what was refused or failed."""
+    return frame[frame["outcome"] == "permitted"]
+
+
 def without_explanation(frame: pd.DataFrame, asked: Asked) -> pd.DataFrame:
     """The permitted accesses that nothing explains. Requires: explanations were looked for."""
     told = asked.explained or {}
@@ -130,7 +135,9 @@ def staff_report(frame: pd.DataFrame, asked: Asked) -> Report:
     out_of_hours = seen[(seen["hour"] < first) | (seen["hour"] >= last)]
     facts = (
         Fact("entries", "log entries by this staff id", number(frame)),
-        Fact("persons", "persons opened or matched", distinct(seen, "persons", "persons")),
+        Fact(
+            "persons", "persons opened or matched", distinct(permitted(seen), "persons", "persons")
+        ),
         Fact("refused", "refused", number(frame[frame["outcome"] == "refused"])),
         Fact("glass", "entries of broken glass", number(seen[broken(seen)])),
         Fact("hours", f"looks before {first:02}:00 or from {last:02}:00", number(out_of_hours)),
@@ -182,7 +189,9 @@ def organisation_report(frame: pd.DataFrame, asked: Asked) -> Report:
     facts = (
         Fact("entries", "log entries by its staff", number(frame)),
         Fact("staff", "staff", distinct(frame, "actor", "staff")),
-        Fact("persons", "persons opened or matched", distinct(seen, "persons", "persons")),
+        Fact(
+            "persons", "persons opened or matched", distinct(permitted(seen), "persons", "persons")
+        ),
         Fact("refused", "refused", number(frame[frame["outcome"] == "refused"])),
         Fact("glass", "entries of broken glass", number(seen[broken(seen)])),
     )

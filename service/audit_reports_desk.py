@@ -211,7 +211,8 @@ def make_report(desk: Desk, wanted: Wanted, **told: str) -> tuple[Report, Asked]
 
 def deliver_report(desk: Desk, wanted: Wanted, role: str) -> tuple[Report, Asked]:
     """The report, for a role whose right to it was checked; nobody is shown it here."""
-    return _made(desk, REPORTS[wanted.name], wanted, {"delivered_to": role})
+    unnamed = replace(desk, actor=replace(desk.actor, named=False))  # the role reads it, not we
+    return _made(unnamed, REPORTS[wanted.name], wanted, {"delivered_to": role})
 
 
 def _made(desk: Desk, kind: Kind, wanted: Wanted, told: Mapping[str, str]) -> tuple[Report, Asked]:
@@ -243,6 +244,8 @@ def _asked(desk: Desk, kind: Kind, wanted: Wanted) -> Asked:
     for name in ("person", "actor", "organisation"):
         if kind.needs == name and getattr(wanted, name) is None:
             raise InputError(f"the report '{wanted.name}' needs --{name}")
+        if kind.needs != name and wanted.name != "events" and getattr(wanted, name) is not None:
+            raise InputError(f"the report '{wanted.name}' takes no --{name}; `events` does")
     now = desk.clock()
     audit = desk.settings.audit
     person, persons = _person(desk, wanted) if wanted.person else (None, frozenset())
@@ -285,12 +288,13 @@ def _person(desk: Desk, wanted: Wanted) -> tuple[PersonId, frozenset[PersonId]]:
 
 
 def _period(wanted: Wanted, kind: Kind, now: Instant) -> Period:
-    if wanted.name == "pack":
-        if wanted.month is None:
-            raise InputError("the monthly pack needs --month YYYY-MM")
-        return month_of(wanted.month)
     if wanted.month is not None:
-        return month_of(wanted.month)
+        month = month_of(wanted.month)
+        if month.since > now:
+            raise InputError(f"--month: expected one that has begun; it is {now[:7]} now")
+        return month
+    if wanted.name == "pack":
+        raise InputError("the monthly pack needs --month YYYY-MM")
     until = wanted.until or _plus(now, timedelta(seconds=1))
     since = wanted.since or (
         BEGINNING if kind.needs == "person" else _plus(until, -timedelta(days=DAYS))

@@ -6,6 +6,7 @@ import pandas as pd
 
 from schemas.dates import Instant
 from service.audit_reports import Column, Fact, Leaves, Report, Row, Table
+from service.audit_reports_access import permitted
 from service.audit_reports_asked import (
     ENTRIES,
     ORGANISATION,
@@ -32,7 +33,8 @@ def break_glass_report(frame: pd.DataFrame, asked: Asked) -> Report:
     """Broken glass: who, why, what was opened by it, and whether it was followed up."""
     declared = frame[frame["action"] == "break-glass"]
     given = declared[declared["outcome"] == "permitted"]
-    opened = frame[frame["break_glass"].ne("") & (frame["event_class"] == "access")]
+    looked = frame[frame["break_glass"].ne("") & (frame["event_class"] == "access")]
+    opened = permitted(looked)
     followed = _followed_up(given, asked)
     waiting = given[given["leaf"].isin([leaf for leaf, at in followed.items() if not at])]
     facts = (

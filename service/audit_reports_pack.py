@@ -28,7 +28,7 @@ from service.audit_reports import (
     Table,
     month_after,
 )
-from service.audit_reports_access import looks
+from service.audit_reports_access import looks, permitted
 from service.audit_reports_asked import Asked, glass_words, purpose_words, role_words
 from service.audit_reports_frame import (
     EVERY,
@@ -154,7 +154,9 @@ def _facts(
     facts = [
         Fact("entries", "log entries", number(month)),
         Fact("opened", "records opened", number(opened)),
-        Fact("persons", "persons opened or matched", distinct(seen, "persons", "persons")),
+        Fact(
+            "persons", "persons opened or matched", distinct(permitted(seen), "persons", "persons")
+        ),
         Fact("staff", "staff looked", distinct(seen, "actor", "staff")),
         Fact("refused", "refused", number(month[month["outcome"] == "refused"])),
         Fact("glass", "entries of broken glass", number(seen[broken(seen)])),

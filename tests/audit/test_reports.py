@@ -26,13 +26,14 @@ from service.audit_facts import collect
 from service.audit_reports import Leaves, Number, join
 from service.audit_reports_access import SHOWS, sample_of
 from service.audit_reports_asked import LogState
-from service.audit_reports_desk import REPORTS, Desk, Wanted, make_report
+from service.audit_reports_desk import REPORTS, Desk, Wanted, deliver_report, make_report
 from service.audit_reports_files import write_files
 from service.audit_reports_log import KEEPING
 from service.audit_reports_nightly import DAILY, DONE, MONTHLY, deliver
 from service.audit_reports_page import csv_files, harmless, json_bytes, page
 from service.audit_reports_person import DID, EXEMPT, person_own_report
 from service.audit_reports_sharing import DECIDES, WRITES
+from service.former import Hidden
 from service.sharing import Sharing
 from tests.audit.histories import asked, events, frame, histories
 from tests.service import sharing_world as world
@@ -309,6 +310,20 @@ def test_what_it_is_about_must_be_named_and_known(sharing: Sharing) -> None:
         make_report(desk, Wanted("pack"))
     with pytest.raises(InvalidValue, match="YYYY-MM"):
         make_report(desk, Wanted("pack", month="2026-13"))
+    for month in ("0001-01", "9999-12"):
+        with pytest.raises(InvalidValue, match="1850 to 2200"):
+            make_report(desk, Wanted("pack", month=month))
+    for name in ("pack", "refusals"):
+        with pytest.raises(InputError, match="begun; it is 2026-11 now"):
+            make_report(desk, Wanted(name, month="2026-12"))
+
+
+@pytest.mark.parametrize("name", sorted(REPORTS.keys() - {"events"}))
+def test_a_report_is_not_narrowed_unseen(sharing: Sharing, name: str) -> None:
+    given = {"person": ANN, "actor": "ST1", "organisation": "TR001"}
+    for option in given.keys() - {REPORTS[name].needs}:
+        with pytest.raises(InputError, match=f"takes no --{option}"):
+            make_report(desk_of(sharing), replace(wanted(name), **{option: given[option]}))
 
 
 def test_who_looked_at_a_person_is_found(sharing: Sharing) -> None:
@@ -337,6 +352,20 @@ def test_the_night_delivers_each_day_and_month_once(sharing: Sharing, tmp_path: 
         assert held == set(names)
     again = deliver(desk.store, desk.settings, later, root, lambda: desk)
     assert again.folders == ()
+
+
+def test_the_night_of_a_named_account_tells_a_role_nobody_hidden(
+    sharing: Sharing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = desk_of(sharing)
+    named = replace(desk, actor=replace(desk.actor, named=True))
+    glass = wanted("break-glass")
+    found = Hidden(persons=frozenset({ANN}))
+    monkeypatch.setattr("service.audit_reports_desk.hidden_of", lambda _: found)
+    told = str(deliver_report(named, glass, "ig_officer")[0])
+    assert "ST1" in told
+    assert ANN not in told
+    assert ANN in str(make_report(named, glass)[0])
 
 
 def test_a_role_that_may_not_is_given_nothing(sharing: Sharing, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ FACTS: dict[str, dict[str, tuple[str, Rule]]] = {
     },
     "staff": {
         "entries": ("entries", lambda p, a: True),
-        "persons": ("persons", lambda p, a: look(p[1])),
+        "persons": ("persons", lambda p, a: look(p[1]) and ok(p[1])),
         "refused": ("entries", lambda p, a: no(p[1])),
         "glass": ("entries", lambda p, a: look(p[1]) and glass(p[1])),
         "hours": ("entries", lambda p, a: look(p[1]) and not 8 <= local(p[1]).hour < 19),
@@ -129,7 +129,7 @@ FACTS: dict[str, dict[str, tuple[str, Rule]]] = {
     "organisation": {
         "entries": ("entries", lambda p, a: True),
         "staff": ("staff", lambda p, a: True),
-        "persons": ("persons", lambda p, a: look(p[1])),
+        "persons": ("persons", lambda p, a: look(p[1]) and ok(p[1])),
         "refused": ("entries", lambda p, a: no(p[1])),
         "glass": ("entries", lambda p, a: look(p[1]) and glass(p[1])),
     },
@@ -139,7 +139,7 @@ FACTS: dict[str, dict[str, tuple[str, Rule]]] = {
         "persons": ("persons", lambda p, a: p[1].action == "break-glass" and ok(p[1])),
         "refused": ("entries", lambda p, a: p[1].action == "break-glass" and no(p[1])),
         "opened": (
-            "entries", lambda p, a: kind(p[1]) == "access" and bool(p[1].details.get("break_glass"))
+            "entries", lambda p, a: opened(p[1]) and bool(p[1].details.get("break_glass"))
         ),
         "waiting": ("entries", lambda p, a: p[1].action == "break-glass" and ok(p[1])),
     },
@@ -183,7 +183,7 @@ FACTS: dict[str, dict[str, tuple[str, Rule]]] = {
     "pack": {
         "entries": ("entries", lambda p, a: True),
         "opened": ("entries", lambda p, a: opened(p[1])),
-        "persons": ("persons", lambda p, a: look(p[1])),
+        "persons": ("persons", lambda p, a: look(p[1]) and ok(p[1])),
         "staff": ("staff", lambda p, a: look(p[1])),
         "refused": ("entries", lambda p, a: no(p[1])),
         "glass": ("entries", lambda p, a: look(p[1]) and glass(p[1])),
@@ -371,7 +371,7 @@ def _special(name: str, table: str, report: Report, places: Sequence[Place], a: 
             ]
             mine = [
                 (n, o) for n, o in places
-                if kind(o) == "access" and o.details.get("break_glass")
+                if opened(o) and o.details.get("break_glass")
                 and (o.actor, o.persons) == (e.actor, e.persons)
                 and leaf < n < min(later, default=10**9)
             ]  # fmt: skip

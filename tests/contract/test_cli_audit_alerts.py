@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from commands.audit_alerts import whom
 from schemas.errors import InvalidValue, NotFound, NotPermitted, exit_code
 from tests.functional import road
 from tests.functional.small import FEEDS, clients, new_workspace, put
@@ -38,6 +39,18 @@ def test_an_unknown_alert(root: Path) -> None:
         assert road.call(root, *alerts, *words).code == exit_code(NotFound("none"))
     odd = ("close", "1", "--outcome", "odd", "--reason", "because")
     assert road.call(root, *alerts, *odd).code == exit_code(InvalidValue("odd"))
+
+
+@pytest.mark.parametrize(
+    ("person", "week", "said"),
+    [
+        ("p1", None, "p1"),
+        (None, "2026-11-02", "week of 2026-11-02"),
+        (None, None, "a person shown to the named staff only"),
+    ],
+)
+def test_what_an_alert_is_about(person: str | None, week: str | None, said: str) -> None:
+    assert whom({"person": person, "week": week}) == said
 
 
 def test_the_watch_list(root: Path) -> None:

@@ -73,6 +73,11 @@ def test_the_pack_of_a_month(root: Path, tmp_path: Path) -> None:
         (("report", "refusals", "--action", "read"), "for the report `events`"),
         (("report", "events", "--class", "nothing"), "no classes: nothing"),
         (("pack", "--month", "2026-13"), "YYYY-MM"),
+        (("pack", "--month", "9999-12"), "1850 to 2200"),
+        (("pack", "--month", "2199-01"), "one that has begun"),
+        (("report", "refusals", "--month", "2026-01", "--since", "2026-01-03"), "one or the other"),
+        (("report", "refusals", "--month", "2026-01", "--until", "2026-01-03"), "one or the other"),
+        (("report", "refusals", "--actor", "ST1"), "takes no --actor"),
         (("report", "refusals", "--out", __file__), "a file"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from service.audit_alerts import (
 )
 from service.audit_detection import Detected, detect_new, opened_history, packed_history
 from service.audit_facts import collect
+from service.former import Hidden
 from service.sharing import Sharing
 from tests.service.sharing_world import (
     ANN,
@@ -153,6 +155,37 @@ def test_somebody_on_the_watch_list(sharing: Sharing) -> None:
     assert list_watches(sharing.store, IRIS, lambda: NOW) == [watch]  # type: ignore[arg-type]
     end_watch(sharing.store, IRIS, watch.watch_id, lambda: NOW)  # type: ignore[arg-type]
     assert list_watches(sharing.store, IRIS, lambda: NOW) == []  # type: ignore[arg-type]
+
+
+def test_a_watch_that_ends_explains_no_look(sharing: Sharing) -> None:
+    store: Any = sharing.store
+    watch = add_watch(store, IRIS, MUM, "in the papers", lambda: NOW)
+    looks(sharing, "ST1", MUM)
+    run(sharing)
+    end_watch(store, IRIS, watch.watch_id, lambda: LATER)
+    assert run(sharing, LATER).explained_late == 0
+    assert alerts(sharing)["ST1", MUM].state is AlertState.OPEN
+
+
+def test_a_hidden_person_is_told_by_no_work_on_an_alert(
+    sharing: Sharing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store: Any = sharing.store
+    looks(sharing, "ST4", TOM)
+    run(sharing)
+    found = Hidden(persons=frozenset({TOM}))
+    monkeypatch.setattr("service.audit_alerts.hidden_of", lambda _: found)
+    named = replace(IRIS, named=True)
+    assert show_alert(store, named, 1, lambda: NOW)["person"] == TOM
+    told = [
+        *list_alerts(store, IRIS, lambda: NOW),
+        show_alert(store, IRIS, 1, lambda: NOW),
+        assign_alert(store, IRIS, 1, "petra", lambda: NOW),
+        close_alert(store, IRIS, 1, "training", WHY, lambda: NOW),
+    ]
+    assert TOM not in str(told)
+    assert told[-1]["closed_by"] == "iris"
+    assert store.alert(1).person == TOM
 
 
 def test_who_left_looks_no_more(sharing: Sharing) -> None:
