@@ -216,7 +216,7 @@ def test_no_room_for_a_model_keeps_the_old_one(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(descriptor)
 
-    monkeypatch.setattr(model_files, "os", SimpleNamespace(fsync=fsync))
+    monkeypatch.setattr(model_files, "os", SimpleNamespace(**vars(os) | {"fsync": fsync}))
     ended = road.call(workspace, "train")
     assert (ended.code, ended.out) == (4, "")
     assert "cannot be written (No space left on device)" in ended.err
