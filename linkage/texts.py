@@ -103,7 +103,14 @@ def _whole_where_possible(array: pa.Array) -> pa.Array:
 def by_value(array: pa.Array, read: Callable[[pa.Array], pa.Array]) -> pa.Array:
     """Each distinct value read once: a dictionary array of what was read, null where nothing."""
     codes, values = encode(array)
-    again, found = encode(read(values))
-    if len(again) > len(found):  # else each value is its old self
-        codes = by_code(again, codes)
+    found = read(values)
+    if not _as_they_were(values, found):
+        again, found = encode(found)
+        if len(again) > len(found):  # else each value is still told from the others
+            codes = by_code(again, codes)
     return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), found, safe=False)
+
+
+def _as_they_were(values: pa.Array, read: pa.Array) -> bool:
+    """Whether reading left every value as it was: then they need not be told apart anew."""
+    return bool(values.type == read.type and not read.null_count and values.equals(read))
