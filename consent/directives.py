@@ -29,11 +29,15 @@ class Meaning:
 
 
 CODES: dict[str, Meaning] = {
-    # Read v2 and CTV3: consent to, and dissent from, the local shared electronic record.
+    # Read v2 and CTV3: consent to, and dissent from, the local shared electronic record, and
+    # electronic record sharing as a whole.
     "93C1": Meaning(DirectiveKind.GP_DISSENT, True),
     "XaKRw": Meaning(DirectiveKind.GP_DISSENT, True),
+    "9Nd1": Meaning(DirectiveKind.GP_DISSENT, True),
+    "XaKII": Meaning(DirectiveKind.GP_DISSENT, True),
     "93C0": Meaning(DirectiveKind.GP_DISSENT, False),
     "XaKRv": Meaning(DirectiveKind.GP_DISSENT, False),
+    "9Nd7": Meaning(DirectiveKind.GP_DISSENT, False),
     # Read v2 and CTV3: dissent from secondary use of what the practice holds (Type 1).
     "9Nu0": Meaning(DirectiveKind.TYPE_1, True),
     "XaZ89": Meaning(DirectiveKind.TYPE_1, True),
@@ -41,11 +45,14 @@ CODES: dict[str, Meaning] = {
     "XaZ8A": Meaning(DirectiveKind.TYPE_1, False),
     # SNOMED CT: the same, as practices send them today.
     "416409005": Meaning(DirectiveKind.GP_DISSENT, True),
-    "416308001": Meaning(DirectiveKind.GP_DISSENT, False),
+    "417528008": Meaning(DirectiveKind.GP_DISSENT, False),
+    "425691002": Meaning(DirectiveKind.GP_DISSENT, False),
     "827241000000103": Meaning(DirectiveKind.TYPE_1, True),
     "827261000000102": Meaning(DirectiveKind.TYPE_1, False),
 }
-"""Code → what it says. Read codes are compared without their trailing dots."""
+"""Code → what it says (UK SNOMED CT subset 43961000000137, Read v2 chapters 93C and 9Nd to 9Nu).
+Read codes are compared without their trailing dots. What is said of the national shared record
+alone (93C2, 93C3, 417370002, 416308001) neither begins nor ends a wish about this one."""
 
 _SCOPES: dict[str, DirectiveKind] = {
     "patient-privacy": DirectiveKind.GP_DISSENT,

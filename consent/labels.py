@@ -73,8 +73,10 @@ CODES: dict[str, Label] = {
     "15628003": Label.SEXUAL_HEALTH,
     "76272004": Label.SEXUAL_HEALTH,
     "52637005": Label.FERTILITY,
+    "407376001": Label.GENDER_RECOGNITION,
     "407377005": Label.GENDER_RECOGNITION,
     "407378000": Label.GENDER_RECOGNITION,
+    "407379008": Label.GENDER_RECOGNITION,
 }
 """Codes (SNOMED CT concept ids) → label."""
 

@@ -146,14 +146,21 @@ holds, or, for the person, the own record."""
 
 JOB_ROLES: dict[str, str] = {
     "R8000": "doctor",
+    "R0050": "doctor",
+    "R1981": "psychiatrist",
     "R0260": "gp",
+    "R0270": "gp",
+    "R6300": "gp",
     "R8001": "nurse",
     "R8002": "nurse",
     "R8016": "nurse",
+    "R8017": "nurse",
     "R8003": "physiotherapist",
     "R8009": "receptionist",
     "R8010": "receptionist",
     "R8014": "social_worker",
+    "R0001": "ig_officer",
+    "R5105": "ig_officer",
 }
 """Job role codes of the NHS's national role-based access control → role."""
 
