@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
+# Compiled modules are kept, whatever the shell says: each start of the program is shorter, and tests start it often.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-fast check bench bench-peers bench-linkage bench-match bench-quality evaluate lock clean
 
 demo: $(STAMP)
@@ -36,7 +39,7 @@ bench-peers: $(PEERS_STAMP)
 
 $(PEERS_STAMP): bench/peers/requirements.lock $(STAMP)
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(PEERS)
-	$(BIN)/uv pip sync --quiet --require-hashes --python $(PEERS)/bin/python bench/peers/requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(PEERS)/bin/python bench/peers/requirements.lock
 	touch $(PEERS_STAMP)
 
 bench-linkage: $(PEERS_STAMP)
@@ -91,7 +94,7 @@ $(NPM_STAMP): tests/npm/package-lock.json
 $(STAMP): requirements.lock requirements-uv.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --require-hashes -r requirements-uv.lock
-	$(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $(STAMP)
 

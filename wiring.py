@@ -172,13 +172,13 @@ class Workspace:
 
         Raises: AuditBroken, StoreError: the log cannot be published.
         """
-        from service.audit_witness import ask_witnesses, write_changes
-        from web.witness import post
-
         publish(store, log)
         settings, now = self.settings.audit, clock()
         if not settings.witnesses:
             return []
+        from service.audit_witness import ask_witnesses, write_changes
+        from web.witness import post
+
         found = ask_witnesses(log, settings, post, now)
         who, role = (actor.name, actor.role or "-") if actor else (account(), "-")
         write_changes(store, found, who, role, now)
