@@ -1,4 +1,4 @@
-"""`python -m bench.audit`: what the log costs: appends, requests, reports, and growth.
+"""`python -m bench.audit`: what the log costs: appends, and everything as the log grows.
 
 Rules:
 - Appends: 8 writers, each of whom waits for its own event's durability before it writes the next,
@@ -6,8 +6,9 @@ Rules:
   clock, and of this process's processor, because the machine may be shared.
 - What a request waits: the time of one append, 99th of a hundred, at 8 at once and at a rate.
 - The lock: the longest that any append held the write lock.
-- One person: every event about them, opened, in logs of growing size. Also a month's counts.
-- Growth: `--sizes 10000 100000 1000000`; 10,000,000 takes a quarter of an hour to fill and 6 GB.
+- Growth: appends, sequencing, proofs, checks, one person's report and the monthly pack of logs of
+  growing size. `--sizes` are filled for it, `--held FOLDER` are logs that `bench.audit_fill` made:
+  10,000,000 events take it a quarter of an hour and 8 GB. Measuring adds some events to them.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ import argparse
 import json
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time, sleep
 from typing import Any
@@ -29,9 +33,8 @@ import pandas as pd
 import psycopg
 
 from audit.events import AuditEvent, EventOutcome
-from bench.audit_fill import PER_PERSON, fill, new_store, person
+from bench.audit_fill import fill, held_store, new_store, person
 from schemas.dates import Instant
-from service.audit_ports import AuditQuery
 from store.sql_store import SqlStore
 from tests.postgres import fresh_database, running_server
 
@@ -39,7 +42,7 @@ RESULTS = Path(__file__).parent / "results"
 WRITERS = 8
 SECONDS = 8.0
 RATE = 200
-MONTH = (Instant("2026-03-01T00:00:00Z"), Instant("2026-04-01T00:00:00Z"))
+PICTURE = RESULTS.parent.parent / "docs" / "images" / "audit-growth.svg"
 
 
 def told(number: int) -> AuditEvent:
@@ -56,16 +59,17 @@ def told(number: int) -> AuditEvent:
 def appends(store: SqlStore, seconds: float = SECONDS) -> dict[str, float]:
     """Durable appends a second by `WRITERS` threads, and how long one waited."""
     held: list[float] = []
-    writing = store.database.writing
+    ways = {name: getattr(store.database, name) for name in ("writing", "alone")}
 
     @contextmanager
-    def timed(**given: int) -> Iterator[Any]:
-        with writing(**given) as conn:
+    def timed(way: Any, **given: int) -> Iterator[Any]:
+        with way(**given) as conn:
             began = perf_counter()
             yield conn
         held.append(perf_counter() - began)  # the commit included
 
-    store.database.writing = timed  # type: ignore[method-assign]
+    for name, way in ways.items():
+        setattr(store.database, name, partial(timed, way))
     waits: list[list[float]] = [[] for _ in range(WRITERS)]
     ends = perf_counter() + seconds
 
@@ -82,7 +86,8 @@ def appends(store: SqlStore, seconds: float = SECONDS) -> dict[str, float]:
     for thread in threads:
         thread.join()
     took, worked = perf_counter() - begun, process_time() - worked
-    store.database.writing = writing  # type: ignore[method-assign]
+    for name, way in ways.items():
+        setattr(store.database, name, way)
     every = [one for mine in waits for one in mine]
     return {
         "a_second": round(len(every) / took),
@@ -119,69 +124,71 @@ def _spread(name: str, seconds: list[float]) -> dict[str, float]:
     return {f"{name}_p50_ms": round(cut[49] * 1e3, 2), f"{name}_p99_ms": round(cut[98] * 1e3, 2)}
 
 
-def reports(store: SqlStore, events: int) -> dict[str, float]:
-    """One person's events, a busy one's and a usual one's, and a month's counts, in seconds."""
-    usual = person(max(events // PER_PERSON, 40) // 2)
-    found: dict[str, float] = {}
-    for name, whom in (("busiest_person", person(0)), ("usual_person", usual)):
-        query = AuditQuery(person=whom)
-        found[name], count = _timed(lambda query=query: sum(map(len, store.find_numbered(query))))
-        found[f"{name}_events"] = count
-    month = AuditQuery(since=MONTH[0], until=MONTH[1])
-    found["month_counts"], _ = _timed(lambda: len(store.count_events(month, ("action", "day"))))
-    found["month_columns"], rows = _timed(
-        lambda: sum(b.num_rows for b in store.event_columns(month))
-    )
-    found["month_events"] = rows
-    return found
-
-
-def _timed(what: Callable[[], int]) -> tuple[float, int]:
-    began = perf_counter()
-    count = what()
-    return round(perf_counter() - began, 3), count
-
-
-def growth(folder: Path, sizes: list[int]) -> list[dict[str, Any]]:
-    """The same log, filled on from size to size."""
-    store = new_store(folder)
-    rows: list[dict[str, Any]] = []
-    events = 0
-    for size in sizes:
-        seconds, _ = _timed(lambda more=size - events: fill(store.database, more) or 0)
-        done, events = size - events, size
-        row: dict[str, Any] = {"events": events, "fill_a_second": round(done / seconds)}
-        row |= reports(store, events)
-        row |= {f"append_{k}": v for k, v in appends(store, 3.0).items()}
-        row["bytes_an_event"] = round((folder / "partnership.db").stat().st_size / events)
-        events = store.event_count()
-        rows.append(row)
-        print(json.dumps(row))
+def growth(folder: Path) -> dict[str, Any]:
+    """A log that was filled, measured: a row of the table. Each part in a process of its own, so
+    that its memory is told apart; the appends last, because they make the log longer."""
+    checked = _told_by("bench.audit_verify", folder)
+    answered = _told_by("bench.audit_reports", folder)
+    store = held_store(folder)
+    row: dict[str, Any] = {"events": checked["events"]}
+    row["bytes_an_event"] = round((folder / "partnership.db").stat().st_size / row["events"])
+    appended = appends(store, 3.0)
     store.close()
-    return rows
+    row |= {f"append_{name}": appended[name] for name in ("a_second", "wait_p50_ms", "wait_p99_ms")}
+    if checked["sequenced"] == checked["events"]:  # not of a tree that was there before
+        row["sequenced_a_second"] = round(checked["events"] / max(checked["sequence_s"], 0.01))
+    row |= {name: checked[name] for name in ("verify_s", "verify_cpu_s", "files_alone_s", "sound")}
+    row["verify_mb"] = checked["peak_mb"]
+    row |= {name: checked[f"{name}_median_ms"] for name in ("inclusion", "consistency", "check")}
+    for name in ("person", "busiest", "pack"):
+        row |= {f"{name}_{what}": answered[name][what] for what in ("made_s", "entries")}
+    row |= {f"pack_{what}": answered["pack"][what] for what in ("written_s", "cpu_s", "peak_mb")}
+    return row
 
 
-def plot(rows: list[dict[str, Any]]) -> None:
+def _told_by(module: str, folder: Path) -> dict[str, Any]:
+    """What a bench prints of a folder."""
+    command = [sys.executable, "-m", module, str(folder)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+WAITED = {
+    "append_wait_p50_ms": ("an append, 8 at once", 1e-3), "inclusion": ("a proof", 1e-3),
+    "person_made_s": ("one person's report", 1.0), "busiest_made_s": ("the busiest person's", 1.0),
+    "pack_written_s": ("the monthly pack", 1.0), "files_alone_s": ("check of the files", 1.0),
+    "verify_s": ("check of everything", 1.0),
+}  # fmt: skip
+"""Figure of a row → what somebody waited for, and what turns it into seconds."""
+
+
+def plot(rows: list[dict[str, Any]], picture: Path) -> None:
     """Seconds against events, both by powers of ten."""
-    names = ["busiest_person", "usual_person", "month_counts", "month_columns"]
-    table = pd.DataFrame(rows).melt("events", names, "what", "seconds")
-    table["seconds"] = table["seconds"].clip(lower=0.001)
+    told = [
+        {"events": row["events"], "what": what, "seconds": max(row[name] * unit, 1e-4)}
+        for row in rows
+        for name, (what, unit) in WAITED.items()
+    ]
+    power = alt.Scale(type="log", nice=False)
     chart = (
-        alt.Chart(table, title="Answers from the audit log")
+        alt.Chart(pd.DataFrame(told), title="How long one waits for the audit log as it grows")
         .mark_line(point=True)
         .encode(
-            x=alt.X("events", scale=alt.Scale(type="log"), title="events in the log"),
-            y=alt.Y("seconds", scale=alt.Scale(type="log")),
-            color="what",
+            x=alt.X("events", scale=power, title="events in the log", axis=alt.Axis(format="~s")),
+            y=alt.Y("seconds", scale=power, axis=alt.Axis(format="~g")),
+            color=alt.Color("what", title=None, sort=[what for what, _ in WAITED.values()]),
         )
+        .properties(width=520, height=340)
     )
-    chart.save(RESULTS / "audit.svg")
+    chart.save(picture)
 
 
 def main() -> None:
     """Measures, prints, and keeps the figures in bench/results/audit.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 100_000])
+    parser.add_argument("--held", type=Path, nargs="*", default=[], help="logs that were filled")
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--only", choices=["appends", "growth"])
     options = parser.parse_args()
@@ -191,8 +198,8 @@ def main() -> None:
         if options.only != "growth":
             figures |= _appends(folder, options.seconds)
         if options.only != "appends":
-            figures["growth"] = growth(folder / "growth", options.sizes)
-            plot(figures["growth"])
+            figures["growth"] = _grown(folder, options.sizes, options.held)
+            plot(figures["growth"], PICTURE)
     finally:
         shutil.rmtree(folder)
     print(json.dumps(figures, indent=1))
@@ -200,6 +207,22 @@ def main() -> None:
     kept = RESULTS / "audit.json"
     held = json.loads(kept.read_text()) if kept.exists() else {}
     kept.write_text(json.dumps(held | figures, indent=1) + "\n")
+
+
+def _grown(folder: Path, sizes: list[int], held: list[Path]) -> list[dict[str, Any]]:
+    """A row for each log, the shortest first."""
+    rows = []
+    for size in sizes:
+        store = new_store(folder / str(size))
+        fill(store.database, size)
+        store.close()
+        rows.append(growth(folder / str(size)))
+        print(json.dumps(rows[-1]), flush=True)
+        shutil.rmtree(folder / str(size))
+    for log in held:
+        rows.append(growth(log))
+        print(json.dumps(rows[-1]), flush=True)
+    return sorted(rows, key=lambda row: row["events"])
 
 
 def _appends(folder: Path, seconds: float) -> dict[str, Any]:

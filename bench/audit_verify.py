@@ -1,53 +1,80 @@
-"""How long a whole check of the log takes, and how much memory.
+"""How long a log takes to be sequenced, proven and checked, and how much memory.
 
-python -m bench.audit_fill FOLDER EVENTS, then python -m bench.audit_verify FOLDER
+`python -m bench.audit_fill FOLDER EVENTS`, then `python -m bench.audit_verify FOLDER`. The tree is
+written to FOLDER/log where that is not there yet; `--anew` takes it away first. `--proofs` makes
+proofs only.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import resource
-import sys
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from random import Random
+from typing import Any
 
 from audit.verifier import check_log, verifier_key
+from bench.audit_fill import held_store
+from bench.audit_log import proofs
 from service.audit_log import AuditLog
 from service.audit_verify import verify
-from store.keyring import KEY_FILE, FileKey, open_keyring
 from store.log_files import LogFiles
 from store.log_keys import LogKeys
 from store.sequencer import Sequencer
-from store.sql_store import open_store
 
 ORIGIN = "bench.example/log"
 
 
-def main(folder: Path) -> None:
-    """Publishes what is there, then checks the files alone, then everything; prints seconds."""
-    ring = open_keyring(folder / "keys", FileKey(folder / "keys" / KEY_FILE))
-    store = open_store(f"sqlite:///{folder}/partnership.db", ring)
-    files, keys = LogFiles(folder / "log"), LogKeys(ring, ORIGIN)
+@contextmanager
+def _timed(found: dict[str, Any], name: str) -> Iterator[None]:
+    began, worked = time.perf_counter(), time.process_time()
+    yield
+    found[f"{name}_s"] = round(time.perf_counter() - began, 2)
+    found[f"{name}_cpu_s"] = round(time.process_time() - worked, 2)
+
+
+def measured(folder: Path, url: str | None, *, whole: bool) -> dict[str, Any]:
+    """Sequences what is not sequenced yet, makes proofs; `whole`: checks the files alone, then
+    everything."""
+    store = held_store(folder, url)
+    files, keys = LogFiles(folder / "log"), LogKeys(store.database.keys, ORIGIN)
     log = AuditLog(Sequencer(files, keys, store), files, keys)
-    marks = [(time.perf_counter(), time.process_time())]
-    log.publish()
-    marks.append((time.perf_counter(), time.process_time()))
-    known = [verifier_key(key.vkey()) for key in log.verifiers()]
-    alone = check_log(folder / "log", known)
-    marks.append((time.perf_counter(), time.process_time()))
-    found = verify(folder / "log", store, known)
-    marks.append((time.perf_counter(), time.process_time()))
-    names = ("publish", "files_alone", "everything")
-    spans = {
-        name: {"wall_s": round(after[0] - before[0], 2), "cpu_s": round(after[1] - before[1], 2)}
-        for name, before, after in zip(names, marks, marks[1:], strict=False)
-    }
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    told = {"events": found.opened, "sound": alone.sound and found.sound, "peak_mb": peak}
-    print(json.dumps(told | spans, indent=1))
+    found: dict[str, Any] = {"events": store.event_count()}
+    signed = log.size() if (folder / "log").exists() else 0
+    with _timed(found, "sequence"):
+        log.publish()
+    found["sequenced"] = log.size() - signed
+    found |= proofs(log, Random(1))
+    if whole:
+        known = [verifier_key(key.vkey()) for key in log.verifiers()]
+        with _timed(found, "files_alone"):
+            alone = check_log(folder / "log", known)
+        with _timed(found, "verify"):
+            checked = verify(folder / "log", store, known)
+        found["opened"] = checked.opened
+        found["sound"] = alone.sound and checked.sound
+    found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     store.close()
-    ring.close()
+    return found
+
+
+def main() -> None:
+    """Prints it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--url", help="of the database, where it is not the folder's own")
+    parser.add_argument("--anew", action="store_true")
+    parser.add_argument("--proofs", action="store_true")
+    given = parser.parse_args()
+    if given.anew:
+        shutil.rmtree(given.folder / "log", ignore_errors=True)
+    print(json.dumps(measured(given.folder, given.url, whole=not given.proofs), indent=1))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -132,7 +132,7 @@ def staff_report(frame: pd.DataFrame, asked: Asked) -> Report:
     """All that one member of staff did."""
     seen = looks(frame)
     first, last = asked.hours
-    out_of_hours = seen[(seen["hour"] < first) | (seen["hour"] >= last)]
+    out_of_hours = seen[(seen["minute"] < _minute(first)) | (seen["minute"] >= _minute(last))]
     facts = (
         Fact("entries", "log entries by this staff id", number(frame)),
         Fact(
@@ -140,7 +140,7 @@ def staff_report(frame: pd.DataFrame, asked: Asked) -> Report:
         ),
         Fact("refused", "refused", number(frame[frame["outcome"] == "refused"])),
         Fact("glass", "entries of broken glass", number(seen[broken(seen)])),
-        Fact("hours", f"looks before {first:02}:00 or from {last:02}:00", number(out_of_hours)),
+        Fact("hours", f"looks before {first} or from {last}", number(out_of_hours)),
     )
     opened = where(
         "opened",
@@ -181,6 +181,11 @@ def staff_report(frame: pd.DataFrame, asked: Asked) -> Report:
             *_LIMITS,
         ),
     )  # fmt: skip
+
+
+def _minute(time: str) -> int:
+    """The minute of the day of HH:MM."""
+    return int(time[:2]) * 60 + int(time[3:])
 
 
 def organisation_report(frame: pd.DataFrame, asked: Asked) -> Report:

@@ -56,7 +56,7 @@ class Asked:
         person, actor, organisation: of whom or what, where the report is of one.
         persons: the person's id and those that were merged into it.
         seed, size: of a sample.
-        hours: the working day, from and until an hour.
+        hours: the working day, local, from and until: HH:MM.
         explained: leaf → what explains the access, "" where nothing does; None: not looked for.
         namesakes: leaf numbers of accesses by somebody of the person's own surname.
         alerts: every alert that detection raised.
@@ -73,7 +73,7 @@ class Asked:
     organisation: str | None = None
     seed: int = 1
     size: int = 40
-    hours: tuple[int, int] = (8, 19)
+    hours: tuple[str, str] = ("08:00", "19:00")
     explained: Mapping[int, str] | None = None
     namesakes: Leaves | None = None
     agreements: Sequence[Agreement] = ()

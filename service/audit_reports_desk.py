@@ -256,7 +256,7 @@ def _asked(desk: Desk, kind: Kind, wanted: Wanted) -> Asked:
                     desk.settings.demo),
         person=person, persons=persons, actor=wanted.actor, organisation=wanted.organisation,
         seed=wanted.seed, size=wanted.size,
-        hours=(int(audit.day_starts[:2]), int(audit.day_ends[:2])),
+        hours=(audit.day_starts, audit.day_ends),
     )  # fmt: skip
     if wanted.name in ("agreements", "pack"):
         asked = replace(asked, agreements=desk.store.agreements())

@@ -208,7 +208,7 @@ def _over_time(seen: pd.DataFrame, asked: Asked) -> list[Table]:
         replace(days, plot=Plot("bar", "day", ("opened",), "Bars of records opened, day by day.")),
         replace(
             hours,
-            about=f"{hours.about} The working day is {first:02}:00 to {last:02}:00.",
+            about=f"{hours.about} The working day is {first} to {last}.",
             plot=Plot("bar", "clock", ("opened",), "Bars of records opened, hour by hour."),
         ),
     ]

@@ -4,7 +4,8 @@ Rules:
 - A span of time is turned into a span of numbers first, from an index: numbers follow times but
   for what the second journal brought in later, and for clocks that were set.
 - Pages go by number, so that no question holds a snapshot or a lock for long.
-- Where a person, an actor or an organisation is named, its own index leads.
+- Where a person, an actor, an organisation or one class is named, its own index leads. Several
+  classes are asked for by windows of numbers, because no index has them in order.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import ColumnElement, Select, and_, func, literal, select
 
+from audit.event_columns import EVENT_COLUMNS
 from audit.events import ENTRY_BYTES, AuditEvent
 from schemas.dates import Instant
 from schemas.errors import InvalidValue, StoreError
 from schemas.identifiers import PersonId
-from service.audit_ports import COUNTED_BY, EVENT_COLUMNS, AuditQuery, Numbered
+from service.audit_ports import COUNTED_BY, AuditQuery, Numbered
 from store.audit_tables import audit_event, audit_event_person
 from store.database import EVENTS, Database, read_counter
 from store.entering import DECODER, opened_bodies
 
 _PAGE = 4_000
 _BATCH = 65_536
+_WINDOW = 4
+"""Events asked for at once of several classes, in pages of them."""
 _C = audit_event.c
 _COUNTED: Mapping[str, ColumnElement[str]] = {
     "class": _C.event_class,
@@ -155,7 +159,6 @@ def _pages(
     span = _span(database, query)
     if span is None:
         return
-    lowest, highest = span
     left = query.limit
     down = query.newest_first
     # The times are compared as an expression, so that no database follows their index here.
@@ -164,18 +167,34 @@ def _pages(
     wanted = wanted.where(*_within(query), func.length(_C.body) > 0)
     number = audit_event_person.c.seq if query.person is not None else _C.seq
     wanted = wanted.order_by(number.desc() if down else number)
-    while left is None or left > 0:
-        most = size if left is None else min(size, left)
-        with database.reading() as conn:
-            part = wanted.where(number >= lowest, number <= highest).limit(most)
-            rows = [(row[0], row[1]) for row in conn.execute(part)]
-        if not rows:
-            return
-        yield rows
-        if len(rows) < most:
-            return
-        left = None if left is None else left - len(rows)
-        lowest, highest = (lowest, rows[-1][0] - 1) if down else (rows[-1][0] + 1, highest)
+    for first, last in _windows(query, *span, size):
+        lowest, highest = first, last
+        while left is None or left > 0:
+            most = size if left is None else min(size, left)
+            with database.reading() as conn:
+                part = wanted.where(number >= lowest, number <= highest).limit(most)
+                rows = [(row[0], row[1]) for row in conn.execute(part)]
+            if rows:
+                yield rows
+            if len(rows) < most:
+                break
+            left = None if left is None else left - len(rows)
+            lowest, highest = (lowest, rows[-1][0] - 1) if down else (rows[-1][0] + 1, highest)
+
+
+def _windows(query: AuditQuery, lowest: int, highest: int, size: int) -> Iterator[tuple[int, int]]:
+    """Spans of numbers to be asked for, one after the other. An index holds the events of one
+    class, person, actor or organisation by number; those of several classes have to be sorted, so
+    that each question must be about few of them."""
+    if len(query.classes) < 2 or query.person or query.actor or query.organisation:
+        yield lowest, highest
+        return
+    width = _WINDOW * size
+    for start in range(0, highest - lowest + 1, width):
+        if query.newest_first:
+            yield max(lowest, highest - start - width + 1), highest - start
+        else:
+            yield lowest + start, min(highest, lowest + start + width - 1)
 
 
 def _within(query: AuditQuery) -> Iterator[ColumnElement[bool]]:
@@ -193,8 +212,11 @@ def _span(database: Database, query: AuditQuery) -> tuple[int, int] | None:
         bounded = query.since is not None or query.until is not None
         if bounded and query.person is None:  # a person's own index is shorter than any span
             times = AuditQuery(since=query.since, until=query.until)
+            # An expression again: the least number that meets a condition is not to be looked for
+            # from the log's beginning.
+            seq = _C.seq + 0
             least, most = conn.execute(
-                _asked(database, select(func.min(_C.seq), func.max(_C.seq)), times)
+                _asked(database, select(func.min(seq), func.max(seq)), times)
             ).one()
             if least is None:
                 return None

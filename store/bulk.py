@@ -8,10 +8,13 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 from sqlalchemy import Column, Connection, Integer, Table, Text
 from sqlalchemy.types import LargeBinary
+
+from store.arrays import Array, array_of
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -110,10 +113,10 @@ class PostgresBulk:
         """See Bulk."""
         names = ", ".join(columns)
         if 0 < len(rows) <= _FEW:
-            arrays = ", ".join(f"%s::{_pg_type(table.c[name])}[]" for name in columns)
+            marks = ", ".join(["%s"] * len(columns))
             _cursor(conn).execute(
-                f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays})",  # noqa: S608
-                [list(values) for values in zip(*rows, strict=True)],
+                f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({marks})",  # noqa: S608
+                arrays(table, columns, rows),
             )
         elif rows:
             statement = f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)"
@@ -129,13 +132,13 @@ class PostgresBulk:
         if not rows:
             return 0
         names = (key, *columns)
-        arrays = ", ".join(f"%s::{_pg_type(table.c[name])}[]" for name in names)
+        marks = ", ".join(["%s"] * len(names))
         sets = ", ".join(f"{name} = given.{name}" for name in columns)
         cursor = _cursor(conn)
         cursor.execute(
             f"UPDATE {table.name} AS held SET {sets}"  # noqa: S608
-            f" FROM unnest({arrays}) AS given({', '.join(names)}) WHERE held.{key} = given.{key}",
-            [list(values) for values in zip(*rows, strict=True)],
+            f" FROM unnest({marks}) AS given({', '.join(names)}) WHERE held.{key} = given.{key}",
+            arrays(table, names, rows),
         )
         return int(cursor.rowcount)
 
@@ -153,13 +156,20 @@ class PostgresBulk:
         if wanted:
             yield from _cursor(conn).execute(
                 f"SELECT {', '.join(columns)} FROM {table.name}"  # noqa: S608
-                f" WHERE {key} = ANY(%s::{_pg_type(table.c[key])}[]){_and(only)}",
-                [wanted],
+                f" WHERE {key} = ANY(%s){_and(only)}",
+                [array_of(_pg_type(table.c[key]), wanted)],
             )
 
 
 BULK: dict[str, Bulk] = {"sqlite": SqliteBulk(), "postgresql": PostgresBulk()}
 """By SQLAlchemy's name of the dialect."""
+
+
+def arrays(table: Table, columns: Sequence[str], rows: Rows) -> list[Array]:
+    """The rows as an array for each of the table's columns, for `unnest`; PostgreSQL only."""
+    values: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else [()] * len(columns)
+    kinds = (_pg_type(table.c[name]) for name in columns)
+    return [array_of(kind, column) for kind, column in zip(kinds, values, strict=True)]
 
 
 def _and(condition: str) -> str:
@@ -170,6 +180,7 @@ def _cursor(conn: Connection) -> Any:
     return conn.connection.cursor()
 
 
+@cache
 def _pg_type(column: Column[Any]) -> str:
     if column.type.python_type is float:
         return "double precision"

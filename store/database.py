@@ -37,8 +37,9 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from schemas.errors import StoreError
 from store.bulk import BULK, Bulk
 from store.keyring import KeyRing
-from store.prepared import Prepared
+from store.prepared import Prepared, Rows
 from store.sealing import Sealer
+from store.snapshots import Question, Snapshots, snapshots_of
 from store.tables import store_meta
 
 (
@@ -87,6 +88,7 @@ _SQLITE_PRAGMAS = (
     # In pages: a checkpoint every 64 MiB instead of after nearly every batch.
     "PRAGMA wal_autocheckpoint = 16384",
 )
+_COUNTER = Prepared(select(store_meta.c.value).where(store_meta.c.name == bindparam("wanted")))
 _MOVED = Prepared(
     update(store_meta)
     .where(store_meta.c.name == bindparam("wanted"))
@@ -109,13 +111,16 @@ class Database:
             self._readers: Engine = engine.execution_options(isolation_level="REPEATABLE READ")
         else:
             self._readers = engine
+        self._snapshots: Snapshots = snapshots_of(engine)
         self._writers = engine.execution_options(**{_WRITES: True})
         self._patient = {PATIENCE_MS: self._writers}
+        self._alone = engine.execution_options(isolation_level="AUTOCOMMIT")
         file = engine.url.database if engine.dialect.name == "sqlite" else None
         self._file = None if file is None else (Path(file), _identity(Path(file)))
 
     def close(self) -> None:
         """Releases connections and the keystore's file."""
+        self._snapshots.close()
         self.engine.dispose()
         self.keys.close()
 
@@ -124,6 +129,15 @@ class Database:
         """A transaction on one snapshot. Raises: StoreError where the database fails."""
         with _as_store_error(), self._readers.connect() as conn:
             yield conn
+
+    def snapshot(self, *asked: Question) -> list[Rows]:
+        """Rows of each of the questions, all on one snapshot. Raises: StoreError, as `reading`."""
+        with _as_store_error():
+            return self._snapshots.rows(asked)
+
+    def counter(self, name: str) -> int:
+        """The value of one of `COUNTERS` now. Raises: StoreError, as `reading`."""
+        return _value(name, self.snapshot((_COUNTER, {"wanted": name}))[0])
 
     @contextmanager
     def writing(self, patience_ms: int = PATIENCE_MS) -> Iterator[Connection]:
@@ -142,6 +156,22 @@ class Database:
             info = conn.info
             yield conn
         info[_PATIENCE] = patience_ms  # after the commit: what is rolled back is not set either
+
+    @contextmanager
+    def alone(self, patience_ms: int = PATIENCE_MS) -> Iterator[Connection]:
+        """A connection on which each statement that the driver runs is a transaction of its own,
+        committed when it has run. PostgreSQL only. Raises: StoreError, as `writing`."""
+        with _as_store_error(), self._alone.connect() as conn:
+            try:
+                if conn.info.get(_PATIENCE) != patience_ms:
+                    _run(conn, f"SET lock_timeout = {patience_ms}")
+                    conn.info[_PATIENCE] = patience_ms
+                yield conn
+            except psycopg.Error:
+                driver: Any = conn.connection.driver_connection
+                if driver.closed:
+                    conn.invalidate()  # the next one begins with a fresh one
+                raise
 
     def _check_file(self) -> None:
         """What is written to a file that has no name any more is lost with the last who has it
@@ -170,6 +200,15 @@ class Database:
                     return write(conn)
 
 
+def _run(conn: Connection, statement: str) -> None:
+    """Runs a statement by the driver itself, so that no transaction is begun around it."""
+    cursor = conn.connection.cursor()
+    try:
+        cursor.execute(statement)
+    finally:
+        cursor.close()
+
+
 def _identity(file: Path) -> tuple[int, int] | None:
     """Which file bears the name."""
     try:
@@ -181,10 +220,13 @@ def _identity(file: Path) -> tuple[int, int] | None:
 
 def read_counter(conn: Connection, name: str) -> int:
     """The counter's value. Raises: StoreError if the database has none of this name."""
-    value = conn.scalar(select(store_meta.c.value).where(store_meta.c.name == name))
-    if value is None:
+    return _value(name, _COUNTER.rows(conn, {"wanted": name}))
+
+
+def _value(name: str, rows: Rows) -> int:
+    if not rows:
         raise StoreError(f"store_meta: no row {name!r}; the database is not whole")
-    return int(value)
+    return int(rows[0][0])
 
 
 def advance(conn: Connection, name: str, seen: int) -> bool:
@@ -200,10 +242,7 @@ def advance(conn: Connection, name: str, seen: int) -> bool:
 def next_value(conn: Connection, name: str, by: int = 1) -> int:
     """Moves the counter on, within a writing transaction, and returns where it stands. Who else
     wants it waits for this transaction's end. Raises: StoreError, as `read_counter`."""
-    rows = _MOVED.rows(conn, {"wanted": name, "step": by})
-    if not rows:
-        raise StoreError(f"store_meta: no row {name!r}; the database is not whole")
-    return int(rows[0][0])
+    return _value(name, _MOVED.rows(conn, {"wanted": name, "step": by}))
 
 
 def next_id(conn: Connection, column: Column[int]) -> int:

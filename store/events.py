@@ -5,8 +5,9 @@ Rules:
 - An event is durable when the call returns: whoever shows a person appends first.
 - It is numbered and sealed inside the transaction that writes it: those who write at once wait for
   one another's commit, and nobody's work is thrown away.
-- Events that come in while one commit is under way are written together by the next. Each caller
-  waits for the commit of its own event, and hears if that failed.
+- Events that come in while one commit is under way are written together by the next, which the
+  thread of the first of them carries out. Each caller waits for the commit of its own event, and
+  hears if that failed; nobody is woken for another's.
 - Where the database does not take them, or not within `PATIENCE_MS`, they go to the second journal
   (store/journal.py), and those of the next `REST_SECONDS` too, so that not every request waits for
   a database that is away. Only where both fail does the caller hear LogFailed.
@@ -19,7 +20,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
@@ -29,6 +29,7 @@ from service.audit_ports import NOT_WRITTEN
 from store.audit_tables import audit_event
 from store.database import Database
 from store.entering import DECODER, Salted, opened_bodies, salted, write_salted
+from store.grouping import GroupWriter
 from store.journal import Journal
 
 PATIENCE_MS = 2_000
@@ -39,13 +40,24 @@ _TOGETHER = 200
 """Events that one transaction writes at most, so that it holds the lock for milliseconds."""
 
 
-@dataclass(eq=False)
 class _Waiting:
-    """An event on its way, of a thread that waits for it."""
+    """An event on its way, of a thread that waits until it is kept, or its turn to write."""
 
-    told: Salted
-    done: bool = False
-    failed: StoreError | None = None
+    def __init__(self, told: Salted) -> None:
+        self.told = told
+        self.turn = False
+        self.done = False
+        self.failed: StoreError | None = None
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
+
+    def wait(self) -> None:
+        """Returns once it was woken; that happens once."""
+        self._asleep.acquire()
+
+    def wake(self) -> None:
+        """Lets the thread go on."""
+        self._asleep.release()
 
 
 class Appender:
@@ -55,7 +67,7 @@ class Appender:
     """
 
     def __init__(self, database: Database, journal: Journal | None = None) -> None:
-        self._database, self._journal = database, journal
+        self._writer, self._journal = GroupWriter(database), journal
         self._turn = threading.Condition()
         self._waiting: list[_Waiting] = []
         self._busy = False
@@ -67,8 +79,11 @@ class Appender:
         mine = _Waiting(salted(event))  # what cannot be written fails here, not with its neighbours
         with self._turn:
             self._waiting.append(mine)
-        while batch := self._next(mine):
-            self._write(batch)
+            mine.turn, self._busy = not self._busy, True
+        if not mine.turn:
+            self._wait(mine)
+        if not mine.done:
+            self._write()
         if mine.failed is not None:
             raise LogFailed(str(mine.failed)) from None
 
@@ -80,36 +95,48 @@ class Appender:
             if self._journal is not None:
                 self._journal.close()
 
-    def _next(self, mine: _Waiting) -> list[_Waiting]:
-        """The events that this thread writes, once no other is writing; none once its own is
-        done."""
-        with self._turn:
-            while self._busy and not mine.done:
-                self._turn.wait()
-            if mine.done:
-                return []
-            self._busy = True
-            batch = self._waiting[:_TOGETHER]
-            del self._waiting[:_TOGETHER]
-            return batch
+    def _wait(self, mine: _Waiting) -> None:
+        """Returns once the event is kept, or it is its thread's turn to write."""
+        try:
+            mine.wait()
+        except BaseException:  # the others must not wait for a thread that was interrupted
+            with self._turn:
+                if mine in self._waiting:
+                    self._waiting.remove(mine)
+                if mine.turn:
+                    self._pass_on()
+            raise
 
-    def _write(self, batch: Sequence[_Waiting]) -> None:
+    def _write(self) -> None:
+        """Writes a group, then leaves the turn to the first who waits. Requires: the turn."""
+        batch: list[_Waiting] = []
         failed: StoreError | None = StoreError(NOT_WRITTEN)
         try:
+            with self._turn:
+                batch += self._waiting[:_TOGETHER]
+                del self._waiting[:_TOGETHER]
             failed = self._kept([one.told for one in batch])
         finally:
             with self._turn:
-                for one in batch:
-                    one.done, one.failed = True, failed
-                self._busy = False
-                self._turn.notify_all()
+                self._pass_on()
+            for one in batch:
+                one.done, one.failed = True, failed
+                one.wake()
+
+    def _pass_on(self) -> None:
+        """Leaves the turn to the first who waits; to nobody where none does. Requires: the lock."""
+        if self._waiting:
+            self._waiting[0].turn = True
+            self._waiting[0].wake()
+        else:
+            self._busy = False
+            self._turn.notify_all()
 
     def _kept(self, told: Sequence[Salted]) -> StoreError | None:
         """Keeps the events in the log or the journal; why not, where neither takes them."""
         if self._journal is None or time.monotonic() >= self._rests_until:
             try:
-                with self._database.writing(patience_ms=PATIENCE_MS) as conn:
-                    write_salted(self._database, conn, told)
+                self._writer.write(told, PATIENCE_MS)
             except StoreError:
                 self._rests_until = time.monotonic() + REST_SECONDS
             else:

@@ -24,7 +24,7 @@ from schemas.sharing import BREAK_GLASS_REASONS
 from service.access import Actor
 from service.audit_facts import collect
 from service.audit_reports import Leaves, Number, join
-from service.audit_reports_access import SHOWS, sample_of
+from service.audit_reports_access import SHOWS, sample_of, staff_report
 from service.audit_reports_asked import LogState
 from service.audit_reports_desk import REPORTS, Desk, Wanted, deliver_report, make_report
 from service.audit_reports_files import write_files
@@ -55,6 +55,22 @@ def test_leaves_in_words() -> None:
     assert Leaves.of([]).words() == "none"
     assert Leaves.of([1, 2, 3, 7]).words() == "1-3, 7"
     assert Leaves.of([1, 3, 5, 7, 8]).words(2) == "1, 3, and 2 more ranges, to 7-8"
+
+
+def test_the_working_day_begins_and_ends_to_the_minute() -> None:
+    """By the clock here, which is an hour ahead of the log's in early October."""
+    history = [
+        AuditEvent(
+            at=Instant(f"2026-10-05T{time}:59Z"), action="items", outcome=EventOutcome.PERMITTED,
+            actor="ST1", role="nurse", purpose="direct-care", organisation="RA7",
+            persons=(PersonId("pann"),),
+        )
+        for time in ("07:29", "07:30", "16:44", "16:45")
+    ]  # fmt: skip
+    report = staff_report(frame(history), asked(history, hours=("08:30", "17:45")))
+    (fact,) = [one for one in report.facts if one.name == "hours"]
+    assert fact.label == "looks before 08:30 or from 17:45"
+    assert [*fact.number.leaves] == [0, 3]
 
 
 def test_a_number_of_entries_is_that_of_the_entries_behind_it() -> None:

@@ -124,7 +124,10 @@ FACTS: dict[str, dict[str, tuple[str, Rule]]] = {
         "persons": ("persons", lambda p, a: look(p[1]) and ok(p[1])),
         "refused": ("entries", lambda p, a: no(p[1])),
         "glass": ("entries", lambda p, a: look(p[1]) and glass(p[1])),
-        "hours": ("entries", lambda p, a: look(p[1]) and not 8 <= local(p[1]).hour < 19),
+        "hours": (
+            "entries",
+            lambda p, a: look(p[1]) and not a.hours[0] <= f"{local(p[1]):%H:%M}" < a.hours[1],
+        ),
     },
     "organisation": {
         "entries": ("entries", lambda p, a: True),

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from audit.actions import EventClass, class_of
+from audit.event_columns import EVENT_COLUMNS
 from audit.events import AuditEvent, EventOutcome, canonical, entry_of, entry_of_bytes
 from schemas.dates import Instant
 from schemas.errors import InvalidValue, StoreError
 from schemas.identifiers import PersonId
-from service.audit_ports import COUNTED_BY, EVENT_COLUMNS, AuditQuery, Numbered
+from service.audit_ports import COUNTED_BY, AuditQuery, Numbered
 from store import audit_queries
 from store.audit_tables import audit_event
 from store.sql_store import SqlStore

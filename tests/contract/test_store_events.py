@@ -35,7 +35,7 @@ def said(actor: str) -> AuditEvent:
 
 
 class Gate:
-    """Holds a store's first writing transaction until it is opened; counts them, may fail them."""
+    """Holds a store's first transaction until it is opened; counts them, may fail them."""
 
     def __init__(self, store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self.opened, self.entered, self.count, self.fails = (
@@ -44,20 +44,33 @@ class Gate:
             0,
             0,
         )
-        writing = store.database.writing
+        writing, alone = store.database.writing, store.database.alone
 
         @contextmanager
         def held(**given: int) -> Iterator[Any]:
-            self.count += 1
-            number = self.count
-            self.entered.set()
-            assert self.opened.wait(BEFORE_LONG)
+            number = self.number()
             with writing(**given) as conn:
                 yield conn
                 if number == self.fails:
                     raise StoreError("the disc is full")
 
+        @contextmanager
+        def held_alone(**given: int) -> Iterator[Any]:
+            if self.number() == self.fails:
+                raise StoreError("the disc is full")
+            with alone(**given) as conn:
+                yield conn
+
         monkeypatch.setattr(store.database, "writing", held)
+        monkeypatch.setattr(store.database, "alone", held_alone)
+
+    def number(self) -> int:
+        """Which transaction this is, once the gate is open."""
+        self.count += 1
+        number = self.count
+        self.entered.set()
+        assert self.opened.wait(BEFORE_LONG)
+        return number
 
 
 def appended(store: SqlStore, gate: Gate, names: list[str]) -> list[StoreError | None]:

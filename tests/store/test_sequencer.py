@@ -20,6 +20,8 @@ from audit.merkle import is_consistent, is_included
 from audit.notes import parse_note
 from schemas.errors import AuditBroken, InvalidValue, NotFound, StoreError
 from store import log_files, sequencer
+from store.keyring import KEY_FILE, FileKey, open_keyring
+from store.log_keys import LogKey, LogKeys
 from store.sequencer import SequencerThread
 from tests.audit import naive_tree as naive
 from tests.audit.logs import ORIGIN, Log, entry
@@ -311,6 +313,54 @@ def test_keys_are_added_beside_one_another_and_retired(log: Log) -> None:
     assert [(key.number, key.signs) for key in log.keys.listed()] == [
         (1, False), (2, True), (3, True),
     ]  # fmt: skip
+
+
+def test_two_keys_retired_at_once_leave_one_that_signs(log: Log, tmp_path: Path) -> None:
+    """Each process has looked at the keys before the other retires its own."""
+    log.publish(3)
+    log.keys.add()
+    looked, ended = threading.Barrier(2), []
+
+    def retire(number: int) -> None:
+        ring = open_keyring(tmp_path / "keys", FileKey(tmp_path / "keys" / KEY_FILE))
+        keys = LogKeys(ring, ORIGIN)
+        listed = keys.listed()
+
+        def listed_before() -> list[LogKey]:
+            looked.wait(30)
+            return listed
+
+        keys.listed = listed_before  # type: ignore[method-assign]
+        try:
+            keys.retire(number)
+            ended.append("retired")
+        except InvalidValue:
+            ended.append("the only one")
+        finally:
+            ring.close()
+
+    threads = [threading.Thread(target=retire, args=(number,)) for number in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(ended) == ["retired", "the only one"]
+    assert len([key for key in log.keys.listed() if key.signs]) == 1
+    log.reopen()
+    log.publish(4)
+    assert signers(log) == 1
+
+
+def test_nothing_is_signed_by_no_key(log: Log) -> None:
+    log.publish(3)
+    before = log.log.note()
+    public = log.keys.listed()[0].verifier.public
+    log.ring.keep_secrets({"log/1/retired": public}, dropped=["log/1"])
+    log.events.grow(5)
+    log.reopen()
+    with pytest.raises(StoreError, match="no key signs it"):
+        log.sequencer.publish()
+    assert log.log.note() == before
 
 
 def test_the_private_half_of_a_retired_key_is_nowhere(log: Log, tmp_path: Path) -> None:
