@@ -36,6 +36,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
 
 from api.capability import capability, smart_configuration
+from api.dispatch import Paths, Straight
 from api.metrics import CONTENT_TYPE
 from api.openapi import FHIR_JSON, FORM, answers, operation, plain
 from api.outcomes import OUTCOMES, Refused, code_of, message_of, outcome
@@ -86,15 +87,17 @@ def build_app(service: Service) -> FastAPI:
         title="commonthread", version=version("commonthread"), docs_url=None, redoc_url=None,
         openapi_url="/openapi.json", redirect_slashes=False,
     )  # fmt: skip
-    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=1)
     app.add_exception_handler(HTTPException, _http_error)
     _add_plain(app, service)
     rows = [(route, form) for route in ROUTES for form in route.forms]
+    known = []
     # What is named outright comes before what an id could stand for.
     for route, form in sorted(rows, key=lambda row: row[1].path.count("{")):
+        endpoint = _endpoint(service, route, form)
+        known.append((form.method, f"{BASE}/{form.path}", endpoint))
         app.add_api_route(
             f"{BASE}/{form.path}",
-            _endpoint(service, route, form),
+            endpoint,
             methods=[form.method],
             summary=route.summary,
             tags=[route.kind],
@@ -102,6 +105,8 @@ def build_app(service: Service) -> FastAPI:
             openapi_extra=operation(route, form),
             response_class=_FhirResponse,
         )
+    app.add_middleware(Straight, paths=Paths(known))
+    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=1)
     _describe_security(app)
     return app
 

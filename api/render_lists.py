@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
+import msgspec
+
 from api.outcomes import OWN_CODES
 from api.render_items import kind_of
 from api.render_patient import reference
@@ -41,14 +43,21 @@ def lists(
 ) -> list[Resource]:
     """What silence means under each heading of the record, or under some of them. Sources whose
     silence means the same share a List, which names them all."""
-    alike: dict[tuple[object, ...], list[Silence]] = {}
+    alike: dict[Silence, list[Silence]] = {}
     for one in record.silences:
         if headings is None or one.heading in headings:
-            own = one.source if one.state is SilenceState.PRESENT else None
-            key = (one.heading, one.state, one.since, one.ring, one.custodian, own)
-            alike.setdefault(key, []).append(one)
-    entries = _entries(record)
-    return [_list(record, held, n, naming, entries) for n, held in enumerate(alike.values())]
+            alike.setdefault(_shared(one), []).append(one)
+    entries, subject = _entries(record), reference(record)
+    return [
+        _list(record, subject, held, n, naming, entries) for n, held in enumerate(alike.values())
+    ]
+
+
+@lru_cache(maxsize=4_096)
+def _shared(silence: Silence) -> Silence:
+    """What a List says, equal for the silences that share one."""
+    present = silence.state is SilenceState.PRESENT
+    return silence if present else msgspec.structs.replace(silence, source=None)
 
 
 def _entries(record: SharedRecord) -> dict[tuple[Heading, SourceId | None], list[Resource]]:
@@ -64,19 +73,20 @@ def _entries(record: SharedRecord) -> dict[tuple[Heading, SourceId | None], list
 
 def _list(
     record: SharedRecord,
+    subject: Resource,
     alike: list[Silence],
     number: int,
     naming: Naming,
     entries: dict[tuple[Heading, SourceId | None], list[Resource]],
 ) -> Resource:
     silence = alike[0]
-    sources = tuple(one.source for one in alike if one.source)
+    sources = tuple([one.source for one in alike if one.source])
     present = silence.state is SilenceState.PRESENT
     held = entries.get((silence.heading, silence.source)) if present else None
     made = {
         "resourceType": "List",
         "id": slug(f"{record.person}-{silence.heading}-{number}"),
-        "subject": reference(record),
+        "subject": subject,
         **_said(silence, sources, naming),
     }
     return made | {"entry": held} if held else made

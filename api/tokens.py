@@ -8,6 +8,10 @@ Rules, in the order in which they are checked:
 - It is an access token: an ID token (a type of its own, a nonce, an at_hash) does not count.
 - It is meant for this API (`aud`), in time (`exp`, `nbf`, `iat`), and does not live too long.
 - A refusal says which rule, never what stood in the token.
+
+A signature that was found to fit is not worked out again while the very same keys count: it is
+remembered by the token's digest, as the token itself is not kept. All that hangs on time, and on
+who somebody is now, is asked of every request.
 """
 
 from __future__ import annotations
@@ -17,16 +21,20 @@ import binascii
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
 
 from api.outcomes import Refused
 from api.providers import ProviderKeys
 from schemas.settings_api import IdentityProvider
 
 MAX_TOKEN = 8_192
+REMEMBERED = 4_096
+"""Tokens whose signature is remembered before all are forgotten."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 _ACCESS_TYPES = frozenset({"at+jwt", "application/at+jwt", "jwt", ""})
 
@@ -39,8 +47,18 @@ class Checked:
     claims: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class _Signed:
+    """Claims whose signature fits one of these keys; `key_id`: as the token names it."""
+
+    keys: ProviderKeys
+    key_id: str | None
+    key_set: KeySet
+    claims: Mapping[str, Any]
+
+
 class TokenCheck:
-    """Checks tokens of the providers that the settings name.
+    """Checks tokens of the providers that the settings name. Any thread may ask.
 
     Args:
         keys: of each provider.
@@ -50,9 +68,23 @@ class TokenCheck:
     def __init__(self, keys: tuple[ProviderKeys, ...], now: Callable[[], float]) -> None:
         self._keys = {one.provider.issuer: one for one in keys}
         self._now = now
+        self._signed: dict[bytes, _Signed] = {}
 
     def check(self, token: str) -> Checked:
         """The claims of a token that counts. Raises: Refused."""
+        digest = sha256(token.encode()).digest()
+        signed = self._signed.get(digest)
+        if signed is None or signed.keys.key_set(signed.key_id) is not signed.key_set:
+            signed = self._verified(token)
+            if len(self._signed) >= REMEMBERED:
+                self._signed = {}
+            self._signed[digest] = signed
+        provider = signed.keys.provider
+        self._check_claims(provider, signed.claims)
+        return Checked(provider, signed.claims)
+
+    def _verified(self, token: str) -> _Signed:
+        """What an access token says whose signature fits. Raises: Refused."""
         header, unproven = _parts(token)
         keys = self._keys.get(unproven.get("iss"))  # type: ignore[arg-type]
         if keys is None:
@@ -65,15 +97,14 @@ class TokenCheck:
             raise _invalid("it does not name its key by a text")
         if str(header.get("typ", "")).lower() not in _ACCESS_TYPES or "crit" in header:
             raise _invalid("it is not an access token")
+        key_set = keys.key_set(key_id)
         try:
-            key_set = keys.key_set(key_id)
             claims = jwt.decode(token, key_set, algorithms=list(provider.algorithms)).claims
         except (JoseError, ValueError, TypeError):
             raise _invalid("its signature fits none of its issuer's keys") from None
         if "nonce" in claims or "at_hash" in claims:
             raise _invalid("it is an ID token; send the access token")
-        self._check_claims(provider, claims)
-        return Checked(provider, claims)
+        return _Signed(keys, key_id, key_set, claims)
 
     def _check_claims(self, provider: IdentityProvider, claims: Mapping[str, Any]) -> None:
         audience = claims.get("aud")

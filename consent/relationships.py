@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 from consent.terms import first_day, last_day, moved
 from schemas.dates import Instant, PartialDate
@@ -65,12 +66,11 @@ def from_item(item: CareItem, custodian: OdsCode | None) -> tuple[Relationship, 
         return ()
     if (item.status or "").casefold() in VOID:
         return ()
-    begins = moved(first_day(PartialDate(item.start[:10])), -lasting.before)
     return (
         Relationship(
             kind=lasting.kind,
             organisation=custodian,
-            start=PartialDate(begins.isoformat()),
+            start=_from(item.start[:10], -lasting.before),
             end=_end(item, lasting),
             basis=item.heading,
         ),
@@ -79,10 +79,22 @@ def from_item(item: CareItem, custodian: OdsCode | None) -> tuple[Relationship, 
 
 def _end(item: CareItem, lasting: Lasting) -> PartialDate | None:
     if item.end is not None:
-        return _day(moved(last_day(PartialDate(item.end[:10])), lasting.after))
+        return _until(item.end[:10], lasting.after)
     if lasting.longest is None or item.start is None:
         return None
-    return _day(moved(last_day(PartialDate(item.start[:10])), lasting.longest))
+    return _until(item.start[:10], lasting.longest)
+
+
+@lru_cache(maxsize=16_384)
+def _from(day: str, days: int) -> PartialDate:
+    """So many days after the first that a partial date can mean."""
+    return _day(moved(first_day(PartialDate(day)), days))
+
+
+@lru_cache(maxsize=16_384)
+def _until(day: str, days: int) -> PartialDate:
+    """So many days after the last that a partial date can mean."""
+    return _day(moved(last_day(PartialDate(day)), days))
 
 
 def _day(value: date) -> PartialDate:

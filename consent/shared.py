@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
+import msgspec
+
 from schemas.codes import Gender
 from schemas.dates import Instant, PartialDate
 from schemas.demographics import Address, Death, HumanName, Identifier, NhsNumberClaim, Telecom
@@ -188,8 +190,7 @@ class SilenceState(StrEnum):
     NOT_CONNECTED = "not connected"
 
 
-@dataclass(frozen=True)
-class Silence:
+class Silence(msgspec.Struct, frozen=True, cache_hash=True):
     """What one source's silence under one heading means. `source` is None where naming it would
     give a restricted person's place away; `since` is of a stale or failed source."""
 
@@ -226,8 +227,7 @@ class SharedDemographics:
     gp_practice: OdsCode | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class SharedItem:
+class SharedItem(msgspec.Struct, frozen=True, kw_only=True):
     """One care item, as far as it may be seen. `source` and `custodian` are None where naming them
     would give a restricted person's place away."""
 

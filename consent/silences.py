@@ -67,17 +67,19 @@ def silences(
     for one in shown:
         held.setdefault((one.source, one.item.heading), []).append(one)
     found: list[Silence] = []
-    for view, heading, untold in _untold(Same(decision.ordinary), Same(sources), headings):
-        items = held.get((view.source, heading), ())
-        elsewhere = (view.source, heading) in present
-        if items or elsewhere:
-            found += _of_source(decision.ordinary, view, heading, items, elsewhere=elsewhere)
+    shows = held.keys() | present
+    for key, view, told, untold in _untold(Same(decision.ordinary), Same(sources), headings):
+        if key in shows:
+            items = held.get(key, ())
+            found += _of_source(view, key[1], told, items, elsewhere=key in present)
         else:
             found += untold
     return tuple(found)
 
 
 Ordinary = Mapping[tuple[Category, OdsCode | None], Decision]
+Told = Mapping[OdsCode, Decision]
+"""Custodian → the refusal that may be told of their ordinary items."""
 
 
 @lru_cache(maxsize=512)
@@ -85,14 +87,21 @@ def _untold(
     ordinary: Same[Ordinary],
     sources: Same[Sequence[SourceView]],
     headings: frozenset[Heading] | None,
-) -> tuple[tuple[SourceView, Heading, tuple[Silence, ...]], ...]:
-    """For each source and heading what it means that the source shows nothing: the same of every
-    person of whom the same is decided."""
-    return tuple(
-        (view, heading, tuple(_of_source(ordinary.held, view, heading, (), elsewhere=False)))
-        for view in sources.held
-        for heading in _asked(view, headings)
-    )
+) -> tuple[tuple[tuple[SourceId, Heading], SourceView, Told, tuple[Silence, ...]], ...]:
+    """For each source and heading the refusals that may be told, and what it means that the source
+    shows nothing: the same of every person of whom the same is decided."""
+    found = []
+    for view in sources.held:
+        for heading in _asked(view, headings):
+            told = _refusals(ordinary.held, view, heading)
+            untold = tuple(_of_source(view, heading, told, (), elsewhere=False))
+            found.append(((view.source, heading), view, told, untold))
+    return tuple(found)
+
+
+def _refusals(ordinary: Ordinary, view: SourceView, heading: Heading) -> Told:
+    decided = ((one, ordinary.get((_CATEGORIES[heading], one))) for one in view.custodians)
+    return {custodian: one for custodian, one in decided if one is not None and _told(one)}
 
 
 def _asked(view: SourceView, headings: frozenset[Heading] | None) -> list[Heading]:
@@ -110,19 +119,13 @@ def _shut(
 
 
 def _of_source(
-    ordinary: Ordinary,
     view: SourceView,
     heading: Heading,
+    told: Told,
     items: Sequence[HeldItem],
     *,
     elsewhere: bool,
 ) -> list[Silence]:
-    category = _CATEGORIES[heading]
-    told = {
-        custodian: one
-        for custodian in view.custodians
-        if _told(one := ordinary.get((category, custodian)))
-    }
     if not told:
         return [_open(view, heading, items, elsewhere=elsewhere)]
     if len(told) == len(view.custodians) and not items:
@@ -166,7 +169,7 @@ def _unnamed(
     """One for each heading, whatever source it is of, and what holds of sources whether they show
     something or not: else what one source does not say would tell which other one does."""
     untold = _untold(Same(decision.ordinary), Same(sources), headings)
-    common = [silence for _, _, silences in untold for silence in silences]
+    common = [silence for *_, silences in untold for silence in silences]
     said: dict[Heading, SilenceState] = {
         one.heading: SilenceState.NOTHING_RECORDED
         for one in common

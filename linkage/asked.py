@@ -83,7 +83,11 @@ class AskedReader:
         """
         if len(table) != 1:
             raise InvalidValue(f"one record is asked about at a time, not {len(table)}")
-        row = {name: _cell(value) for name, value in table.to_pylist()[0].items()}
+        return self.read_row(table.to_pylist()[0])
+
+    def read_row(self, cells: Mapping[str, Any]) -> Asked:
+        """As `read`, of the row's cells by their columns: texts, lists of texts, or None."""
+        row = {name: _cell(value) for name, value in cells.items()}
         columns: dict[str, tuple[Value, ...]] = {}
         names = tuple(row.get(name) for name in _NAME_CELLS)
         if any(names):

@@ -22,12 +22,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from linkage.asked import NAMES, Asked, AskedReader
+from linkage.asked import NAMES, Asked, AskedReader, Value
 from linkage.blocking import Key
 from linkage.columns import Column, Features
 from linkage.compare import parts_read
@@ -198,6 +199,14 @@ class Lookup:
     def read(self, record: pa.Table) -> Asked:
         """The record as features hold it."""
         return self._reader.read(record)
+
+    def read_row(self, cells: Mapping[str, Any]) -> Asked:
+        """The record as features hold it, of its cells by their columns."""
+        return self._reader.read_row(cells)
+
+    def code(self, column: str, value: Value) -> int:
+        """The code of a value in a column of the features, `NOWHERE` where no record bears it."""
+        return self._dictionaries[column].find(value)
 
     def _codes(self, asked: Asked) -> dict[str, list[int]]:
         """Column → the codes of the record's values, `NOWHERE` where no record bears one; values

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -112,6 +113,32 @@ class Dictionary:
             [size + i if at == NOWHERE else at for i, at in enumerate(found)] or [NOWHERE], np.int32
         )
         return np.where(numbers >= 0, of_number[numbers], NOWHERE)
+
+
+class Bearers:
+    """Which rows bear each code: for questions about few codes of very many rows.
+
+    Args:
+        codes: (slots, n) codes of rows from 0 on; below 0 for none.
+        size: one more than the greatest code.
+    """
+
+    def __init__(self, codes: npt.NDArray[Any], size: int) -> None:
+        slots, places = np.nonzero(codes >= 0)
+        held = codes[slots, places]
+        order = np.argsort(held, kind="stable")
+        self._rows = places[order].astype(np.int32)
+        self._starts = np.concatenate([[0], np.cumsum(np.bincount(held, minlength=size))])
+
+    def count(self, codes: Ints) -> int:
+        """How many times rows bear one of these codes."""
+        return int((self._starts[codes + 1] - self._starts[codes]).sum())
+
+    def rows(self, codes: Ints) -> RowNumbers:
+        """The rows that bear one of these codes; one that bears several stands there as often."""
+        starts, ends = self._starts[codes], self._starts[codes + 1]
+        parts = [self._rows[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+        return np.concatenate([np.zeros(0, np.int32), *parts])
 
 
 class Gathered(Values):

@@ -229,6 +229,18 @@ def match_table(records: Iterable[ClientRecord]) -> pa.Table:
     return _table(MATCH_SCHEMA, _match_columns(list(records)))
 
 
+def match_row(record: ClientRecord) -> dict[str, str | list[str] | None]:
+    """The one row of `match_table([record])`, of plain values; for one record no table is made."""
+    return {
+        name: column.entries
+        if isinstance(column, _Lists)
+        else None
+        if column[0] is None
+        else str(column[0])
+        for name, column in _match_columns([record]).items()
+    }
+
+
 def _table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:
     arrays = [
         columns[f.name].array() if f.type == _LIST else pa.array(columns[f.name], type=f.type)

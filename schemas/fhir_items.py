@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from schemas.items import HEADINGS, CareItem, Coding, Heading
@@ -61,16 +62,14 @@ def item_resource(item: CareItem) -> Resource:
 
 def _concept(item: CareItem) -> Resource | None:
     """The item's codes and text as one CodeableConcept."""
-    codings = [
-        without_empty(
-            {"system": _uri(c.system), "code": " ".join(c.code.split()), "display": c.display}
-        )
-        for c in item.codes
-    ]
+    codings = [_coding(one) for one in item.codes]
     return without_empty({"coding": codings, "text": item.text}) or None
 
 
+@lru_cache(maxsize=8_192)
 def _coding(sent: Coding) -> Resource:
+    """A code as a Coding; the same for whomever it is about, so it is built once. Not to be changed
+    by whoever gets it."""
     code = " ".join(sent.code.split())
     return without_empty({"system": _uri(sent.system), "code": code, "display": sent.display})
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from schemas.dates import Instant, PartialDate
 from schemas.identifiers import OdsCode, PersonId, SourceId
 from schemas.items import CareItem, Heading
@@ -110,8 +112,7 @@ class PersonFacts:
     former_identity: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeldItem:
+class HeldItem(msgspec.Struct, frozen=True, kw_only=True):
     """A care item as the store holds it.
 
     Attributes:

@@ -140,8 +140,8 @@ class CareItem(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, kw_onl
     def __post_init__(self) -> None:
         if not self.item_id:
             raise InvalidValue("a care item needs the source's id of it")
-        spec = HEADINGS[self.heading]
-        if not any(getattr(self, name) for name in spec.needs):
-            raise InvalidValue(
-                f"an item under '{self.heading}' needs one of: {', '.join(spec.needs)}"
-            )
+        needs = HEADINGS[self.heading].needs
+        for name in needs:
+            if getattr(self, name):
+                return
+        raise InvalidValue(f"an item under '{self.heading}' needs one of: {', '.join(needs)}")

@@ -142,6 +142,7 @@ REASONS: dict[str, str] = {
     "torn": "the unit breaks off: the file ends in the middle of it",
     "columns": "the number of fields differs from the header's",
     "missing_column": "a declared column is not in the header",
+    "missing_sheet": "a declared sheet is not in the workbook",
     "missing_value": "a field that every unit must carry is empty",
     "bad_value": "a field that identifies the person does not hold what its type says",
     "too_long": "the unit is longer than the limit",

@@ -18,7 +18,7 @@ import pyarrow as pa
 from linkage.asked import Value
 from linkage.grades import SETTLING, Grade, grade_of, probabilities
 from linkage.lookup import FLOOR_BITS, Answer, Candidate
-from schemas.columns import match_table
+from schemas.columns import match_row
 from schemas.demographics import HumanName
 from schemas.identifiers import NhsNumber, PersonId
 from service.ports import HeldRecord
@@ -188,7 +188,7 @@ def _settled(
     index: WarmIndex, asked: Mapping[str, tuple[Value, ...]], records: Sequence[HeldRecord]
 ) -> bool:
     """Whether one of the records shares a number or a birth date with what was asked."""
-    held = [index.lookup.read(match_table([h.record])).columns for h in records]
+    held = [index.lookup.read_row(match_row(h.record)).columns for h in records]
     return any(set(asked.get(c, ())) & set(one.get(c, ())) for c in SETTLING for one in held)
 
 

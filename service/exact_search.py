@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linkage.asked import Value
-from schemas.columns import match_table
+from schemas.columns import match_row
 from schemas.errors import InvalidSearch
 from schemas.identifiers import PersonId
 from service.candidates import MOST, Gate, PersonMatch, Standing, minimum
@@ -54,6 +54,8 @@ class _Condition:
     meets: Callable[[Value], bool]
     among: Callable[[pa.Array], pa.Array]
     """Distinct values of the column → which of them meet it."""
+    value: Value | None = None
+    """The only value that meets it, where there is but one."""
 
 
 def find_exactly(gate: Gate, index: WarmIndex, query: PersonQuery, most: int) -> FoundBySearch:
@@ -118,7 +120,7 @@ def _plain(index: WarmIndex, fields: Mapping[str, object]) -> list[_Condition]:
 
 def _same(column: str, wanted: Value) -> _Condition:
     return _Condition(
-        column, lambda value: value == wanted, lambda values: pc.equal(values, wanted)
+        column, lambda value: value == wanted, lambda values: pc.equal(values, wanted), wanted
     )
 
 
@@ -170,32 +172,48 @@ def _span(column: str, days: Days) -> _Condition:
 
 def _narrowed(index: WarmIndex, conditions: Sequence[_Condition]) -> list[PersonId]:
     """The persons some record of whom has, at one time or another, what each condition asks for;
-    one more than `WIDEST` at most."""
-    left: npt.NDArray[np.int64] | None = None
-    for one in conditions:
-        column = index.lookup.features.columns.get(one.column)
-        if column is None:
-            return []
-        meets = one.among(column.values.array).to_numpy(zero_copy_only=False).astype(bool)
-        codes = np.flatnonzero(meets)
-        if not len(codes):
-            return []
-        table = np.append(meets, False)
-        rows = table[column.codes].any(axis=0)
-        persons = np.unique(index.row_persons[rows])
-        persons = persons[persons >= 0]
-        left = persons if left is None else np.intersect1d(left, persons, assume_unique=True)
-        if not len(left):
-            return []
-    numbers = [] if left is None else left[: WIDEST + 1].tolist()
-    return [index.person_id(number) for number in numbers]
+    one more than `WIDEST` at most. Who bears the rarer of name and birth date is looked up; the
+    other conditions are asked of the records of those.
+
+    Requires: a condition on a column of `index.bearers`.
+    """
+    codes = [_codes(index, one) for one in conditions]
+    if not all(len(some) for some in codes):
+        return []
+    driving = [n for n, one in enumerate(conditions) if one.column in index.bearers]
+    first = min(driving, key=lambda n: index.bearers[conditions[n].column].count(codes[n]))
+    rows = index.bearers[conditions[first].column].rows(codes[first])
+    persons = _persons(index, rows)
+    for n, one in enumerate(conditions):
+        if n != first and len(persons):
+            rows = index.rows_of.rows(persons)
+            held = index.lookup.features.columns[one.column].codes[:, rows]
+            persons = _persons(index, rows[np.isin(held, codes[n]).any(axis=0)])
+    return [index.person_id(number) for number in persons[: WIDEST + 1].tolist()]
+
+
+def _codes(index: WarmIndex, one: _Condition) -> npt.NDArray[np.int64]:
+    """The codes of the column's values that meet the condition."""
+    column = index.lookup.features.columns.get(one.column)
+    if column is None:
+        return np.zeros(0, np.int64)
+    if one.value is not None:
+        code = index.lookup.code(one.column, one.value)
+        return np.array([code] if code >= 0 else [], np.int64)
+    return np.flatnonzero(one.among(column.values.array).to_numpy(zero_copy_only=False))
+
+
+def _persons(index: WarmIndex, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """The persons whose records these rows are, each once, ascending."""
+    persons = np.unique(index.row_persons[rows])
+    return persons[persons >= 0]
 
 
 def _met(
     index: WarmIndex, conditions: Iterable[_Condition], records: Sequence[HeldRecord]
 ) -> tuple[bool, bool]:
     """Whether what is current meets all conditions, and whether something former does."""
-    held = [index.lookup.read(match_table([h.record])).columns for h in records]
+    held = [index.lookup.read_row(match_row(h.record)).columns for h in records]
     current = former = True
     for one in conditions:
         values = [columns.get(one.column, ()) for columns in held]

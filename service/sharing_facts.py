@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from consent import directives as wishes
 from consent import flags, relationships
 from consent.facts import is_about
@@ -40,8 +42,7 @@ FACTS = WISHES | {Heading.SAFEGUARDING, *relationships.LASTING}
 OPTING_OUT = frozenset({DirectiveKind.OPT_OUT, DirectiveKind.GP_DISSENT})
 
 
-@dataclass(frozen=True)
-class OpenItem:
+class OpenItem(msgspec.Struct, frozen=True):
     """A care item unsealed, with what the store knows of it."""
 
     held: SealedItem

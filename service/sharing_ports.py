@@ -9,9 +9,11 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+import msgspec
 
 from audit.events import AuditEvent
 from schemas.dates import Instant
@@ -25,8 +27,7 @@ from service.audit_ports import AuditStore
 from service.ports import HeldRecord, Store
 
 
-@dataclass(frozen=True, slots=True)
-class SealedItem:
+class SealedItem(msgspec.Struct, frozen=True):
     """A care item as it is held, its payload still sealed.
 
     Attributes:
@@ -44,7 +45,7 @@ class SealedItem:
     class_id: ClassId
     as_at: Instant
     received_at: Instant
-    payload: bytes = field(repr=False)
+    payload: bytes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 
 from linkage.features import build_features
 from linkage.lookup import Lookup
+from linkage.lookup_index import Bearers
 from linkage.model import Model
 from schemas.errors import InputError, NotFound
 from schemas.identifiers import PersonId
@@ -26,6 +28,8 @@ from schemas.settings import Settings
 from service.model_files import load_model
 from service.ports import Store
 
+DRIVING = frozenset(("family", "birth_date"))
+"""Columns of features one of which every search without slips asks for."""
 ATTEMPTS = 3
 """How often reading is begun again because a run was published meanwhile."""
 
@@ -38,6 +42,7 @@ class WarmIndex:
         run_id: the published run that it follows; model_hash: of the model that it scores with.
         persons: ids of persons, by the numbers that the lookup gives.
         row_persons: number of the person of each row of the lookup's features; -1 for none.
+        rows_of: the rows of each person. bearers: of each of `DRIVING`, which rows bear a value.
     """
 
     run_id: int
@@ -45,6 +50,8 @@ class WarmIndex:
     lookup: Lookup
     persons: pa.Array
     row_persons: npt.NDArray[np.int64]
+    rows_of: Bearers
+    bearers: Mapping[str, Bearers]
 
     def person_id(self, number: int) -> PersonId:
         """The id of a person of the lookup."""
@@ -52,8 +59,7 @@ class WarmIndex:
 
     def is_fresh(self, store: Store) -> bool:
         """Whether the run that it follows is the one published now."""
-        last = store.last_run()
-        return last is not None and last.run_id == self.run_id
+        return store.published_run() == self.run_id
 
     def fresh(self, store: Store, settings: Settings, model_file: Path) -> WarmIndex:
         """This index, or one of the run published now. Raises: as `open_index`."""
@@ -69,11 +75,11 @@ def open_index(store: Store, settings: Settings, model_file: Path) -> WarmIndex:
         raise InputError("no model yet: run `commonthread link` first")
     model = load_model(model_file)
     for _ in range(ATTEMPTS):
-        last = store.last_run()
-        if last is None:
+        published = store.published_run()
+        if not published:
             raise NotFound("no run has been published: run `commonthread nightly` first")
         table, members = store.match_columns(), store.memberships()
-        index = _built(table, members, last.run_id, settings, model)
+        index = _built(table, members, published, settings, model)
         if index.is_fresh(store):
             return index
     raise NotFound("runs are being published faster than they can be read; try again")
@@ -100,4 +106,12 @@ def _built(
         features, model, persons, accept_test_numbers=settings.link.accept_test_numbers
     )
     rows = persons[features.row].astype(np.int64)
-    return WarmIndex(run_id, model.hash, lookup, encoded.dictionary, rows)
+    return WarmIndex(
+        run_id, model.hash, lookup, encoded.dictionary, rows,
+        rows_of=Bearers(rows.reshape(1, -1), len(encoded.dictionary)),
+        bearers={
+            name: Bearers(column.codes, len(column.values))
+            for name, column in lookup.features.columns.items()
+            if name in DRIVING
+        },
+    )  # fmt: skip

@@ -15,7 +15,17 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import BindParameter, ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    and_,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 
 from schemas.columns import MATCH_SCHEMA, match_table
 from schemas.dates import Instant
@@ -25,7 +35,15 @@ from store.arrow import unpacked
 from store.database import GENERATION, PUBLISHED, Database, read_counter
 from store.merges import same_as
 from store.segments import IDS_SCHEMA, live_table, numbers
-from store.tables import link_delta, link_run, membership, person, record, record_version
+from store.tables import (
+    link_delta,
+    link_run,
+    membership,
+    person,
+    record,
+    record_version,
+    store_meta,
+)
 
 COLUMNS_SCHEMA = pa.schema(
     [
@@ -41,6 +59,12 @@ SOURCES_SCHEMA = pa.schema(
     [("record_id", pa.int64()), ("source", pa.string()), ("local_id", pa.string())]
 )
 MEMBERS_SCHEMA = pa.schema([("record_id", pa.int64()), ("person_id", pa.string())])
+PUBLISHED_NOW = (
+    select(store_meta.c.value)
+    .where(store_meta.c.name == literal_column(f"'{PUBLISHED}'"))
+    .scalar_subquery()
+)
+"""The run that is published now, within a statement; no parameter of it."""
 _PAGE = 100_000
 _OPENED_ROWS = 10_000
 _RECORD = msgspec.json.Decoder(ClientRecord)
@@ -110,7 +134,7 @@ def _by_record(table: pa.Table) -> pa.Table:
     return table.take(pa.array(np.argsort(ids, kind="stable")))
 
 
-def is_published(run_id: int | BindParameter[int]) -> ColumnElement[bool]:
+def is_published(run_id: int | BindParameter[int] | ScalarSelect[int]) -> ColumnElement[bool]:
     """Whether a membership holds as of the run."""
     ended = membership.c.to_run
     return and_(membership.c.from_run <= run_id, or_(ended.is_(None), ended > run_id))
@@ -148,6 +172,11 @@ def founded_counts(database: Database, of: Collection[int] | None) -> dict[int, 
         founders = founders[np.isin(founders, np.fromiter(of, np.int64))]
     records, counts = np.unique(founders, return_counts=True)
     return dict(zip(records.tolist(), counts.tolist(), strict=True))
+
+
+def published_run(database: Database) -> int:
+    """See service.ports.Store.published_run."""
+    return database.counter(PUBLISHED)
 
 
 def last_run(database: Database) -> RunRow | None:

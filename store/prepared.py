@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ClauseElement, Connection, Select
+from sqlalchemy import ClauseElement, Connection, Dialect, Select
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -28,6 +28,16 @@ class Prepared:
         """The rows as tuples, in the order of the statement's columns. Requires: no empty list."""
         if not conn.in_transaction():
             conn.begin()
+        text, values = self.ready(conn.dialect, given)
+        cursor = conn.connection.cursor()
+        try:
+            cursor.execute(text, values)
+            return cursor.fetchall()
+        finally:
+            cursor.close()
+
+    def ready(self, dialect: Dialect, given: Mapping[str, object]) -> tuple[str, Any]:
+        """The text and the parameters as the driver takes them. Requires: no empty list."""
         values: dict[str, object] = {}
         sizes: list[int] = []
         for name, value in given.items():
@@ -38,24 +48,19 @@ class Prepared:
             sizes.append(size)
             for n in range(size):
                 values[f"{name}_{n + 1}"] = value[min(n, len(value) - 1)]
-        text, order = self._text(conn, given, tuple(sizes))
-        cursor = conn.connection.cursor()
-        try:
-            cursor.execute(text, values if order is None else [values[name] for name in order])
-            return cursor.fetchall()
-        finally:
-            cursor.close()
+        text, order = self._text(dialect, given, tuple(sizes))
+        return text, values if order is None else [values[name] for name in order]
 
     def _text(
-        self, conn: Connection, given: Mapping[str, object], sizes: tuple[int, ...]
+        self, dialect: Dialect, given: Mapping[str, object], sizes: tuple[int, ...]
     ) -> tuple[str, Sequence[str] | None]:
         """The text for lists of these sizes, and the order of its parameters where they have no
         names."""
-        key = conn.dialect.name, sizes
+        key = dialect.name, sizes
         found = self._texts.get(key)
         if found is None:
             compiled: Any = self._filled(given, sizes).compile(
-                dialect=conn.dialect, compile_kwargs={"render_postcompile": bool(sizes)}
+                dialect=dialect, compile_kwargs={"render_postcompile": bool(sizes)}
             )
             found = str(compiled), compiled.positiontup
             self._texts[key] = found

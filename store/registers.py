@@ -11,12 +11,12 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
 from audit.events import AuditEvent
 from schemas.dates import Instant
@@ -26,8 +26,8 @@ from schemas.sharing import Agreement
 from service.sharing_ports import Claim, Provision
 from store.database import PUBLISHED, SHARING, Database, next_id, next_value, read_counter
 from store.events import write_event
-from store.linking import is_published
-from store.prepared import Prepared
+from store.linking import PUBLISHED_NOW, is_published
+from store.prepared import Prepared, Rows
 from store.tables import access_claim, agreement, membership, provision, provision_record, record
 
 REGISTER_SOURCE = "sharing"
@@ -41,22 +41,34 @@ _AGREEMENT = msgspec.json.Decoder(Agreement)
 _CLAIM = msgspec.json.Decoder(Claim)
 
 
-_ON_RECORDS = select(provision_record.c.provision_id).where(
-    provision_record.c.record_id.in_(bindparam("records", expanding=True))
+_HOME = membership.join(
+    record, and_(record.c.record_id == membership.c.record_id, record.c.withdrawn_at.is_(None))
 )
-_PROVISIONS = Prepared(
+_MADE_ON_THEM = (
+    select(provision_record.c.provision_id)
+    .join(_HOME, membership.c.record_id == provision_record.c.record_id)
+    .where(
+        membership.c.person_id.in_(bindparam("persons", expanding=True)),
+        is_published(PUBLISHED_NOW),
+    )
+)
+PROVISIONS_ON = Prepared(
     select(
-        provision.c.provision_id,
-        provision.c.ended_at,
-        provision.c.content,
-        provision_record.c.record_id,
+        provision.c.provision_id, provision.c.ended_at, provision.c.content,
+        provision_record.c.record_id, membership.c.person_id,
     )
     .join(provision_record, provision_record.c.provision_id == provision.c.provision_id)
-    .where(provision.c.provision_id.in_(_ON_RECORDS))
-    .order_by(provision.c.provision_id)
-)
+    .outerjoin(
+        _HOME,
+        and_(membership.c.record_id == provision_record.c.record_id, is_published(PUBLISHED_NOW)),
+    )
+    .where(provision.c.provision_id.in_(_MADE_ON_THEM))
+    .order_by(provision.c.provision_id, provision_record.c.record_id)
+)  # fmt: skip
+"""`persons` → their live records' provisions, with every record that each was made on and the
+person that this is in now."""
 _CLAIMS = select(access_claim).order_by(access_claim.c.claim_id)
-_CLAIMS_ABOUT = Prepared(
+CLAIMS_ABOUT = Prepared(
     select(access_claim.c.claim_id, access_claim.c.content)
     .where(
         access_claim.c.person_id.in_(bindparam("persons", expanding=True)),
@@ -130,25 +142,24 @@ def provision_persons(database: Database, row_id: int) -> frozenset[PersonId]:
 
 
 def provisions_on(
-    database: Database, conn: Connection, owner: Mapping[int, PersonId], published: int
+    database: Database, rows: Rows, persons: Collection[PersonId]
 ) -> dict[PersonId, list[Provision]]:
-    """What was laid down on any of the records, by the person that the record is in now."""
-    rows = _PROVISIONS.rows(conn, {"records": sorted(owner)}) if owner else ()
+    """What was laid down on any live record of these persons, by the person; of rows of
+    `PROVISIONS_ON`."""
     if not rows:
         return {}
     heads = {row[0]: row for row in rows}
     pairs = [(row_id, row[2]) for row_id, row in heads.items()]
     opened = map(_PROVISION.decode, database.sealer.unseal_many(provision, "content", pairs))
-    made_on: dict[int, set[int]] = {}
+    homes: dict[int, set[PersonId]] = {row_id: set() for row_id in heads}
     for row in rows:
-        made_on.setdefault(row[0], set()).add(row[3])
-    homes = dict(owner) | _homes(conn, {row[3] for row in rows} - owner.keys(), published)
+        if row[4] is not None:
+            homes[row[0]].add(PersonId(row[4]))
     found: dict[PersonId, list[Provision]] = {}
     for row, one in zip(heads.values(), opened, strict=True):
-        persons = {homes[r] for r in made_on[row[0]] if r in homes}
         ended = None if row[1] is None else Instant(row[1])
-        held = replace(one, ended_at=ended, parted=len(persons) > 1)
-        for person in persons & set(owner.values()):
+        held = replace(one, ended_at=ended, parted=len(homes[row[0]]) > 1)
+        for person in homes[row[0]] & set(persons):
             found.setdefault(person, []).append(held)
     return found
 
@@ -220,13 +231,10 @@ def claims(database: Database, *, unreviewed: bool) -> list[Claim]:
         return _claims(database, [(row.claim_id, row.content) for row in conn.execute(query)])
 
 
-def claims_about(
-    database: Database, conn: Connection, persons: Iterable[PersonId], now: Instant
-) -> dict[PersonId, list[Claim]]:
-    """The claims to see these persons that have not expired."""
+def claims_about(database: Database, rows: Rows) -> dict[PersonId, list[Claim]]:
+    """The claims to see persons, by the person; of rows of `CLAIMS_ABOUT`."""
     found: dict[PersonId, list[Claim]] = {}
-    given = {"persons": sorted(persons), "now": now}
-    for claim in _claims(database, _CLAIMS_ABOUT.rows(conn, given)):
+    for claim in _claims(database, rows):
         found.setdefault(claim.person, []).append(claim)
     return found
 

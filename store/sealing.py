@@ -76,19 +76,20 @@ class Sealer:
     ) -> Iterator[bytes]:
         """The plain payloads of (row id, payload) pairs. Raises: StoreError, as `unseal`."""
         cipher_of, prefixes = self._keys.cipher, dict[int, bytes]()
+        unpack, pack = _HEADER.unpack_from, _ROW_ID.pack
         for row_id, payload in rows:
             if len(payload) < OVERHEAD_BYTES or payload[0] != _VERSION:
                 raise StoreError(
                     f"{table.name}.{column}, row {row_id}: not a sealed payload of version"
                     f" {_VERSION} ({len(payload)} bytes)"
                 )
-            key_id = _HEADER.unpack_from(payload)[1]
+            key_id = unpack(payload)[1]
             prefix = prefixes.get(key_id)
             if prefix is None:
                 prefix = prefixes[key_id] = _place(table, column, key_id)
             try:
                 yield cipher_of(key_id).decrypt(
-                    payload[_HEADER.size : _BODY], payload[_BODY:], prefix + _ROW_ID.pack(row_id)
+                    payload[_HEADER.size : _BODY], payload[_BODY:], prefix + pack(row_id)
                 )
             except InvalidTag:
                 raise StoreError(

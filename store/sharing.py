@@ -2,6 +2,8 @@
 
 Rules:
 - Records, care items, provisions and claims are each one query, whatever the number of persons.
+  Most persons have neither provisions nor claims: the query for records says whether they have,
+  and only then it is all asked again, with those.
 - A care item's payload stays sealed; its access class says all that policy reads of it.
 - Only what is live of a present person is found, as in store/looking.py.
 - The name of an item is its keyed digest: it says nothing, and it is the same for ever.
@@ -12,24 +14,27 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, func, select
+from sqlalchemy import and_, bindparam, exists, func, select
 
 from schemas.dates import Instant
 from schemas.identifiers import PersonId, SourceId
 from schemas.items import CareItem, Heading
 from schemas.records import ClientRecord, StaffEntry
 from service.ports import FeedState, HeldRecord
-from service.sharing_ports import FeedNews, PersonView, SealedItem
+from service.sharing_ports import Claim, FeedNews, PersonView, Provision, SealedItem
 from store.database import COUNTERS, PUBLISHED, Database, read_counter
 from store.indexes import DIGEST_BYTES
-from store.linking import is_published
-from store.prepared import Prepared
-from store.registers import claims_about, provisions_on
+from store.linking import PUBLISHED_NOW, is_published
+from store.prepared import Prepared, Rows
+from store.registers import CLAIMS_ABOUT, PROVISIONS_ON, claims_about, provisions_on
+from store.snapshots import Question
 from store.tables import (
+    access_claim,
     care_item,
     care_item_version,
     feed,
     membership,
+    provision_record,
     record,
     record_version,
     staff_entry,
@@ -43,30 +48,39 @@ _STAFF = msgspec.json.Decoder(StaffEntry)
 
 
 _COUNTERS = Prepared(select(store_meta.c.name, store_meta.c.value))
+_OF_THEM = and_(
+    membership.c.person_id.in_(bindparam("persons", expanding=True)),
+    is_published(PUBLISHED_NOW),
+    record.c.withdrawn_at.is_(None),
+)
+_CLAIMED = and_(
+    access_claim.c.person_id == membership.c.person_id,
+    access_claim.c.expires_at > bindparam("now"),
+)
 _RECORDS = Prepared(
     select(
         record.c.record_id, record.c.version_id, record.c.source, record.c.as_at,
         record_version.c.content, membership.c.person_id, feed.c.received_at,
+        exists().where(provision_record.c.record_id == record.c.record_id),
+        exists().where(_CLAIMED),
     )
     .join(membership, membership.c.record_id == record.c.record_id)
     .join(record_version, record_version.c.version_id == record.c.version_id)
     .join(feed, feed.c.feed_id == record_version.c.feed_id)
-    .where(
-        membership.c.person_id.in_(bindparam("persons", expanding=True)),
-        is_published(bindparam("published")),
-        record.c.withdrawn_at.is_(None),
-    )
+    .where(_OF_THEM)
     .order_by(record.c.record_id)
 )  # fmt: skip
 _ALL_ITEMS = (
     select(
         care_item.c.care_item_id, care_item.c.item_key, care_item.c.source, care_item.c.heading,
-        care_item.c.subject_key, care_item.c.class_id, care_item.c.as_at, care_item.c.version_id,
-        care_item_version.c.content, feed.c.received_at,
+        record.c.record_id, membership.c.person_id, care_item.c.class_id, care_item.c.as_at,
+        care_item.c.version_id, care_item_version.c.content, feed.c.received_at,
     )
+    .join(record, record.c.record_key == care_item.c.subject_key)
+    .join(membership, membership.c.record_id == record.c.record_id)
     .join(care_item_version, care_item_version.c.version_id == care_item.c.version_id)
     .join(feed, feed.c.feed_id == care_item_version.c.feed_id)
-    .where(care_item.c.subject_key.in_(bindparam("subjects", expanding=True)))
+    .where(_OF_THEM)
     .order_by(care_item.c.as_at.desc(), care_item.c.care_item_id.desc())
 )  # fmt: skip
 _ITEMS = Prepared(_ALL_ITEMS)
@@ -79,16 +93,20 @@ _STAFF_ENTRY = Prepared(
     .where(staff_entry.c.staff_key == bindparam("key"))
 )
 _HEADINGS: dict[str, Heading] = {heading.value: heading for heading in Heading}
+_MOST_HEADINGS = len(_HEADINGS) // 2
+_HAS_PROVISIONS, _HAS_CLAIMS = 7, 8
+"""Places in a row of `_RECORDS`."""
+_HAS_PROVISIONS, _HAS_CLAIMS = 7, 8
+"""Places in a row of `_RECORDS`."""
 
 
 def counters(database: Database) -> dict[str, int]:
     """See service.sharing_ports.SharingStore.counters."""
-    with database.reading() as conn:
-        return _counters(conn)
+    return _of_counters(database.snapshot((_COUNTERS, {}))[0])
 
 
-def _counters(conn: Connection) -> dict[str, int]:
-    return {name: value for name, value in _COUNTERS.rows(conn, {}) if name in COUNTERS}
+def _of_counters(rows: Rows) -> dict[str, int]:
+    return {name: value for name, value in rows if name in COUNTERS}
 
 
 def views_now(
@@ -98,19 +116,23 @@ def views_now(
     now: Instant,
 ) -> tuple[dict[str, int], dict[PersonId, PersonView]]:
     """See service.sharing_ports.SharingStore.views_now."""
-    with database.reading() as conn:
-        counted = _counters(conn)
-        if not persons:
-            return counted, {}
-        published = counted[PUBLISHED]
-        records, received = _records(database, conn, persons, published)
-        if not records:
-            return counted, {}
-        items = _items(database, conn, records, headings)
-        owner = {one.record_id: p for p, held in records.items() for one in held}
-        provisions = provisions_on(database, conn, owner, published)
-        claims = claims_about(database, conn, records, now)
-    return counted, {
+    if not persons:
+        return counters(database), {}
+    wanted: dict[str, object] = {"persons": sorted(persons)}
+    asked: list[Question] = [(_COUNTERS, {}), (_RECORDS, {**wanted, "now": now})]
+    if headings is None or headings:
+        asked.append(_items_under(wanted, headings))
+    counted, rows, *found = database.snapshot(*asked)
+    provisions: dict[PersonId, list[Provision]] = {}
+    claims: dict[PersonId, list[Claim]] = {}
+    if any(row[_HAS_PROVISIONS] or row[_HAS_CLAIMS] for row in rows):
+        more = (PROVISIONS_ON, wanted), (CLAIMS_ABOUT, {**wanted, "now": now})
+        counted, rows, *found, laid_down, claimed = database.snapshot(*asked, *more)
+        provisions = provisions_on(database, laid_down, persons)
+        claims = claims_about(database, claimed)
+    records, received = _records(database, rows)
+    items = _items(found[0], headings) if found else {}
+    return _of_counters(counted), {
         person: PersonView(
             person,
             held,
@@ -124,15 +146,14 @@ def views_now(
 
 
 def _records(
-    database: Database, conn: Connection, persons: Collection[PersonId], published: int
+    database: Database, rows: Rows
 ) -> tuple[dict[PersonId, list[HeldRecord]], dict[int, Instant]]:
     """The persons' live records; record id → when it came in."""
-    rows = _RECORDS.rows(conn, {"persons": sorted(persons), "published": published})
     contents = database.sealer.unseal_many(record_version, "content", ((r[1], r[4]) for r in rows))
     found: dict[PersonId, list[HeldRecord]] = {}
     received: dict[int, Instant] = {}
     for row, content in zip(rows, contents, strict=True):
-        record_id, version_id, source, as_at, _, person, received_at = row
+        record_id, version_id, source, as_at, _, person, received_at = row[:_HAS_PROVISIONS]
         held = HeldRecord(
             record_id=record_id,
             version_id=version_id,
@@ -146,41 +167,27 @@ def _records(
     return found, received
 
 
-def _items(
-    database: Database,
-    conn: Connection,
-    records: Mapping[PersonId, Sequence[HeldRecord]],
-    headings: Collection[Heading] | None,
-) -> dict[PersonId, list[SealedItem]]:
+def _items_under(wanted: Mapping[str, object], headings: Collection[Heading] | None) -> Question:
+    """What asks for the persons' items. Most headings are asked for as all, and sorted out here."""
+    if headings is None or len(headings) > _MOST_HEADINGS:
+        return _ITEMS, wanted
+    return _ITEMS_UNDER, {**wanted, "headings": sorted(headings)}
+
+
+def _items(rows: Rows, headings: Collection[Heading] | None) -> dict[PersonId, list[SealedItem]]:
     """The persons' care items, newest first."""
-    if not records or (headings is not None and not headings):
-        return {}
-    owner: dict[bytes, tuple[PersonId, int]] = {}
-    for person, held in records.items():
-        for one in held:
-            (key,) = database.keys.indexes.record_keys(one.source, [one.record.local_id])
-            owner[key] = person, one.record_id
-    given: dict[str, object] = {"subjects": list(owner)}
-    if headings is not None:
-        given["headings"] = sorted(headings)
     found: dict[PersonId, list[SealedItem]] = {}
-    for row in (_ITEMS if headings is None else _ITEMS_UNDER).rows(conn, given):
-        row_id, key, source, heading, subject, class_id, as_at, version_id, payload, came = row
-        person, record_id = owner[subject]
-        found.setdefault(person, []).append(
-            SealedItem(
-                care_item_id=row_id,
-                version_id=version_id,
-                name=name_of(key),
-                record_id=record_id,
-                source=source,
-                heading=_HEADINGS[heading],
-                class_id=class_id,
-                as_at=as_at,
-                received_at=came,
-                payload=payload,
-            )
+    for row in rows:
+        row_id, key, source, name, record_id, person, class_id, as_at, version_id, payload, came = (
+            row
         )
+        heading = _HEADINGS[name]
+        if headings is None or heading in headings:
+            item = SealedItem(
+                row_id, version_id, key.hex(), record_id, source, heading, class_id, as_at, came,
+                payload,
+            )  # fmt: skip
+            found.setdefault(person, []).append(item)
     return found
 
 
@@ -266,8 +273,7 @@ def staff_entries(database: Database, source: SourceId) -> list[StaffEntry]:
 def staff_of(database: Database, source: SourceId, staff_id: str) -> StaffEntry | None:
     """See service.sharing_ports.SharingStore.staff_entry."""
     (key,) = database.keys.indexes.staff_keys(source, [staff_id])
-    with database.reading() as conn:
-        rows = _STAFF_ENTRY.rows(conn, {"key": key})
+    (rows,) = database.snapshot((_STAFF_ENTRY, {"key": key}))
     if not rows:
         return None
     ((version_id, sealed),) = rows

@@ -110,6 +110,26 @@ def test_a_key_that_was_withdrawn_no_longer_counts() -> None:
         check.check(signed(RSA, exp=NOW + 1_200))
 
 
+def test_a_signature_that_was_seen_to_fit_counts_while_its_key_and_its_time_do() -> None:
+    idp, times = Idp(KEY, RSA), Times()
+    check, token = checker(idp, times), signed(RSA, exp=NOW + 1_200)
+    first = check.check(token)
+    assert check.check(token) == first
+    with pytest.raises(Refused, match="fits none"):
+        check.check(f"{token[:-6]}AAAAAA")
+    idp.keys.remove(RSA)
+    assert check.check(token) == first
+    times.now = NOW + 601
+    with pytest.raises(Refused, match="fits none"):
+        check.check(token)
+    idp.keys.append(RSA)
+    times.now = NOW + 1_202
+    assert check.check(token) == first
+    times.now = NOW + 1_231
+    with pytest.raises(Refused, match="expired"):
+        check.check(token)
+
+
 def test_made_up_key_names_do_not_make_us_ask_again_and_again() -> None:
     idp = Idp(KEY)
     check = checker(idp, Times())

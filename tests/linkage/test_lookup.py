@@ -19,7 +19,7 @@ from linkage.features import CROWD, build_features
 from linkage.grades import Grade, grade_of
 from linkage.guards import GUARDS
 from linkage.lookup import Lookup
-from linkage.lookup_index import NOWHERE, Dictionary, Texts
+from linkage.lookup_index import NOWHERE, Bearers, Dictionary, Texts
 from linkage.model import Model, Rule, uk_person
 from linkage.score import Scorer
 from schemas.errors import InvalidValue
@@ -327,3 +327,14 @@ def test_a_part_of_a_new_value_has_the_number_of_those_that_share_it() -> None:
     same, other = whole.part_of("sector", ["BS1 5ZZ", "CF10 1AA"]).tolist()
     assert same == sectors[whole.find("BS1 5TR")]
     assert other not in sectors.tolist()
+
+
+@given(st.lists(st.lists(st.integers(-1, 6), min_size=2, max_size=2), max_size=30), st.data())
+def test_bearers_are_the_rows_that_hold_a_code(rows: list[list[int]], data: st.DataObject) -> None:
+    codes = np.array(rows, np.int32).reshape(-1, 2).T
+    wanted = sorted(data.draw(st.sets(st.integers(0, 6))))
+    bearers = Bearers(codes, 7)
+    asked = np.array(wanted, np.int64)
+    naive = [n for n, held in enumerate(rows) for code in held if code in wanted]
+    assert sorted(bearers.rows(asked).tolist()) == naive
+    assert bearers.count(asked) == len(naive)

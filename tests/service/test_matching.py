@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pyarrow as pa
@@ -91,8 +90,8 @@ class FakeStore:
     def _rows(self) -> list[tuple[str, ClientRecord]]:
         return [(name, one) for name, records in self.persons.items() for one in records]
 
-    def last_run(self) -> Any:
-        return SimpleNamespace(run_id=self.run_id) if self.run_id else None
+    def published_run(self) -> int:
+        return self.run_id
 
     def former_identities(self) -> tuple[()]:
         return ()

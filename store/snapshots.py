@@ -1,0 +1,98 @@
+"""Several prepared statements on one snapshot, in one exchange with the database.
+
+Rules:
+- All of them see the same moment, on both databases; none of them writes.
+- PostgreSQL is sent them together (libpq's pipeline mode), with the transaction around them: one
+  journey instead of one for each. A statement by itself is a snapshot already.
+- Results come in PostgreSQL's binary form: payloads would be twice as long as text.
+- Connections are a pool of their own: how a transaction reads is set when one is opened, not for
+  each request. One that failed is not used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import psycopg
+from sqlalchemy import Engine, event
+from sqlalchemy.pool import PoolProxiedConnection
+
+from store.prepared import Prepared, Rows
+
+Question = tuple[Prepared, Mapping[str, object]]
+"""A statement, and its parameters as `Prepared.rows` takes them."""
+_BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class Snapshots(Protocol):
+    """Answers questions on snapshots. Thread-safe."""
+
+    def rows(self, asked: Sequence[Question]) -> list[Rows]:
+        """The rows of each question, in order. Raises: what the driver raises."""
+
+    def close(self) -> None:
+        """Releases connections."""
+
+
+class SqliteSnapshots:
+    """SQLite: there is no journey to spare."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def rows(self, asked: Sequence[Question]) -> list[Rows]:
+        """See Snapshots."""
+        with self._engine.connect() as conn:
+            return [prepared.rows(conn, given) for prepared, given in asked]
+
+    def close(self) -> None:
+        """See Snapshots: the engine's own are the engine's to release."""
+
+
+class PostgresSnapshots:
+    """PostgreSQL by pipelines, over connections that begin no transactions by themselves."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._dialect = engine.dialect
+        self._pool = engine.pool.recreate()
+        event.listen(self._pool, "connect", _by_themselves)
+
+    def rows(self, asked: Sequence[Question]) -> list[Rows]:
+        """See Snapshots."""
+        ready = [prepared.ready(self._dialect, given) for prepared, given in asked]
+        held: PoolProxiedConnection = self._pool.connect()
+        driver: Any = held.driver_connection
+        try:
+            if len(ready) == 1:
+                cursors = [driver.execute(*ready[0], binary=True)]
+            else:
+                with driver.pipeline():
+                    driver.execute(_BEGIN)
+                    cursors = [driver.execute(*one, binary=True) for one in ready]
+                    driver.execute("COMMIT")
+            return [cursor.fetchall() for cursor in cursors]
+        except psycopg.Error:
+            held.invalidate()
+            raise
+        finally:
+            held.close()
+
+    def close(self) -> None:
+        """See Snapshots."""
+        self._pool.dispose()
+
+
+def _by_themselves(driver: Any, _: object) -> None:
+    driver.autocommit = True
+
+
+def snapshots_of(engine: Engine) -> Snapshots:
+    """Those that suit the engine's database."""
+    return _BY_DIALECT[engine.dialect.name](engine)
+
+
+_BY_DIALECT: Mapping[str, type[SqliteSnapshots] | type[PostgresSnapshots]] = {
+    "sqlite": SqliteSnapshots,
+    "postgresql": PostgresSnapshots,
+}
