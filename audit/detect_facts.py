@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from audit.actions import EventClass, row_of
+from audit.event_columns import EVENT_COLUMNS
 from schemas.errors import InvalidValue
 
 Ints = npt.NDArray[np.int64]
@@ -39,19 +40,11 @@ DAY = 86_400
 
 EVENT_SCHEMA = pa.schema(
     [
-        ("leaf", pa.int64()),
-        ("at", pa.timestamp("us")),
-        ("action", pa.string()),
-        ("outcome", pa.string()),
-        ("actor", pa.string()),
-        ("role", pa.string()),
-        ("purpose", pa.string()),
-        ("organisation", pa.string()),
-        ("persons", pa.list_(pa.string())),
-        ("details", pa.string()),
+        pa.field(one.name, pa.timestamp(one.type.unit)) if one.name == "at" else one
+        for one in EVENT_COLUMNS
     ]
 )
-"""Events as columns: `at` in UTC, `details` as JSON. Text may be dictionary-encoded."""
+"""Those columns with moments of no zone, in UTC. Text may be dictionary-encoded."""
 
 OPENS = frozenset({EventClass.ACCESS})
 CLASSES: tuple[str, ...] = tuple(one.value for one in EventClass)

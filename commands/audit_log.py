@@ -85,11 +85,12 @@ def _desk(root: Path, action: str, purpose: str | None) -> Iterator[Desk]:
 @click.pass_obj
 def status(root: Path, strict: bool, as_json: bool, purpose: str | None) -> None:
     """How far the log is signed, and how it stands with its witnesses."""
-    from service.audit_witness import ALARMS, states
+    from service.audit_witness import ALARMS, states_written
 
     with _desk(root, "audit-status", purpose) as desk:
         signed, events = desk.log.size(), desk.store.event_count()
-        found = states(desk.log, desk.workspace.settings.audit, desk.clock())
+        settings = desk.workspace.settings.audit
+        found = states_written(desk.store, desk.log, settings, desk.clock())
         desk.written(signed=signed, unsigned=events - signed)
         keys = [key.verifier.vkey() for key in desk.log.keys.listed() if key.signs]
         document = {
@@ -191,7 +192,9 @@ def bundle(
     purpose: str | None, **asked: str | None,
 ) -> None:  # fmt: skip
     """Events with the proof that they are in the log, for somebody who has no access here."""
+    from service.access import failure_recorded
     from service.audit_bundle import Bundled, asked_events, query_of, write_bundle
+    from service.audit_persons import person_of_log
 
     query = query_of(**asked)
     if not leaves and not any(asked.values()):
@@ -210,6 +213,9 @@ def bundle(
                 sha256=done.sha256, by=sorted(said),
             )  # fmt: skip
 
+        if query.person is not None:
+            with failure_recorded(desk.actor, desk.action, desk.store, desk.clock):
+                person_of_log(desk.store, desk.actor, query.person)
         events = asked_events(desk.store, query, leaves)
         kept = [path.read_bytes() for path in held]
         done = write_bundle(out, desk.log, events, kept, written)
@@ -218,6 +224,8 @@ def bundle(
         "leaves": done.leaves, "sha256": done.sha256,
     }  # fmt: skip
     lines = [f"{out}: {done.events:,} events, proven in a log of {done.size:,} entries"]
+    if not done.events + done.unsigned:
+        lines.append("no event is like that: there is nothing in it")
     if done.unsigned:
         lines.append(f"{done.unsigned:,} are not signed yet and not in it; ask again in a second")
     finish(document, lines, as_json)

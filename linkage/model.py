@@ -44,6 +44,12 @@ FORMAT = 2
 KINDS = "mru"
 
 
+def code_versions() -> str:
+    """The versions of the code that compares, standardises and knows nicknames: what was computed
+    under others is not gone on from."""
+    return f"{KERNEL_VERSION}.{standardise.VERSION}.{nicknames.VERSION}"
+
+
 class Level(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One level of a field: the test it asks for, and its probability in each kind of pair.
 
@@ -206,8 +212,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hash(self) -> str:
         """SHA-256 of all that decides a score, hex."""
-        versions = f"{KERNEL_VERSION}.{standardise.VERSION}.{nicknames.VERSION}:".encode()
-        return hashlib.sha256(versions + self.to_json()).hexdigest()
+        return hashlib.sha256(f"{code_versions()}:".encode() + self.to_json()).hexdigest()
 
     def field(self, name: str) -> Field:
         """The field of this name. Raises: KeyError."""

@@ -10,7 +10,8 @@ Rules:
 - A value is never rewritten into another name: that MacDonald and McDonald are one family is said
   by a key of their own (`family_key`).
 - Telephones, addresses, birth dates and sounds have modules of their own, beside this one.
-- `VERSION` goes into the model's hash: change what any of them gives, change the version.
+- `VERSION` goes into the model's hash and into that of what a link reads: kept features and link
+  state of another version are made anew.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ import pyarrow.compute as pc
 from schemas.errors import InvalidValue
 
 VERSION = 2
+"""Raise it whenever any value, date, telephone, address, key or sound comes out otherwise than
+before, here or in the modules beside this one: tests/linkage/test_standardised_version.py fails
+until then."""
 
 TITLES = (
     "MR", "MRS", "MISS", "MS", "MX", "DR", "PROF", "REV", "SIR", "DAME", "LADY", "LORD", "MASTER",

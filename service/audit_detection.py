@@ -29,6 +29,7 @@ from audit.alerts import Alert, AlertState, alerts_of, brought_together, explain
 from audit.detect import detect
 from audit.detect_periods import History
 from audit.detect_rules import Scope
+from audit.event_columns import EVENT_COLUMNS
 from consent.commands import Action
 from schemas.dates import Clock, Instant, to_instant
 from schemas.identifiers import PersonId
@@ -36,7 +37,7 @@ from schemas.settings import Settings
 from service.access import Actor, event
 from service.alert_ports import AlertStore, Progress
 from service.audit_facts import collect
-from service.audit_ports import EVENT_COLUMNS, AuditQuery, AuditStore
+from service.audit_ports import AuditQuery, AuditStore
 from service.sharing_ports import SharingStore
 
 LOOKED_AT = frozenset(

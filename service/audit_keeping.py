@@ -5,13 +5,15 @@ Rules:
 - Permitted and written down like every other use of the log; that something is erased is told by
   events of its own (`audit-erase`), which name the leaves.
 - A hold's reason is kept sealed with the hold. The ids of the persons that holds name are opaque.
+- A hold names a person whom somebody knows (service/audit_persons.py): one on a misspelt id would
+  keep nothing. Holds on who is hidden from an actor are not there for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -19,16 +21,11 @@ from audit.actions import EventClass
 from audit.events import AUDIT_ERASE
 from consent.commands import Action
 from schemas.dates import Clock, Instant, to_instant
-from schemas.errors import InputError
-from schemas.identifiers import PersonId
+from schemas.errors import InputError, NotFound
 from schemas.settings_audit import AuditSettings
 from service.access import Actor, event, failure_recorded, permit, record
-from service.audit_ports import AuditStore, Due, Hold, Shredded
-from service.ports import Store
-
-
-class KeepingStore(Store, AuditStore, Protocol):
-    """What keeping the log asks of a store."""
+from service.audit_persons import EventsOfPersons, hidden_from, person_of_log
+from service.audit_ports import Due, Hold, Shredded
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +44,7 @@ def cutoffs(settings: AuditSettings, now: Instant) -> Mapping[EventClass, Instan
 
 
 def retention(
-    store: KeepingStore, actor: Actor, settings: AuditSettings, clock: Clock, *, apply: bool
+    store: EventsOfPersons, actor: Actor, settings: AuditSettings, clock: Clock, *, apply: bool
 ) -> Retention:
     """What is over its time, and with `apply` its erasure. Raises: NotPermitted; StoreError."""
     action = Action.AUDIT_RETENTION
@@ -65,7 +62,7 @@ def retention(
 
 
 def add_hold(
-    store: KeepingStore,
+    store: EventsOfPersons,
     actor: Actor,
     clock: Clock,
     reason: str,
@@ -76,7 +73,8 @@ def add_hold(
     until: Instant | None = None,
 ) -> Hold:
     """Lays a hold down on events about a person, of an actor (`about`), of a span of time, or what
-    meets all that is named. Raises: NotPermitted; InputError: it names nothing, or no reason."""
+    meets all that is named. Raises: NotPermitted; InputError: it names nothing, or no reason;
+    NotFound: nobody knows that person."""
     permit(actor, Action.AUDIT_HOLD, store, clock)
     if not reason.strip():
         raise InputError("--reason: expected who asked for the hold and why; got nothing")
@@ -84,7 +82,10 @@ def add_hold(
         raise InputError("a hold names a person, an actor, or a span of time; got none of them")
     if since and until and since >= until:
         raise InputError("--until: expected a moment after --since")
-    whom = None if person is None else PersonId(person)
+    whom = None
+    if person is not None:
+        with failure_recorded(actor, Action.AUDIT_HOLD, store, clock):
+            whom = person_of_log(store, actor, person)
     hold = Hold(
         made_at=clock(), by=actor.name, reason=reason, person=whom, actor=about, since=since,
         until=until,
@@ -93,17 +94,23 @@ def add_hold(
     return store.write_hold(hold, event(actor, Action.AUDIT_HOLD, clock, persons=persons))
 
 
-def list_holds(store: KeepingStore, actor: Actor, clock: Clock) -> Sequence[Hold]:
+def list_holds(store: EventsOfPersons, actor: Actor, clock: Clock) -> Sequence[Hold]:
     """Every hold, released ones too, oldest first. Raises: NotPermitted."""
     permit(actor, Action.AUDIT_HOLD_LIST, store, clock)
-    found = store.holds()
+    found = _holds(store, actor)
     persons = sorted({one.person for one in found if one.person})
     record(actor, Action.AUDIT_HOLD_LIST, store, clock, persons=persons)
     return found
 
 
+def _holds(store: EventsOfPersons, actor: Actor) -> list[Hold]:
+    """Those that the actor may know of."""
+    hidden = hidden_from(store, actor).persons
+    return [one for one in store.holds() if one.person not in hidden]
+
+
 def release_hold(
-    store: KeepingStore, actor: Actor, clock: Clock, hold_id: int, instruction: str
+    store: EventsOfPersons, actor: Actor, clock: Clock, hold_id: int, instruction: str
 ) -> None:
     """Lifts a hold: what it kept falls due by its class. Raises: NotPermitted; InputError;
     NotFound; InvalidValue: lifted already."""
@@ -111,8 +118,10 @@ def release_hold(
     if not instruction.strip():
         raise InputError("--reason: expected who lifted the hold and why; got nothing")
     with failure_recorded(actor, Action.AUDIT_HOLD_RELEASE, store, clock, hold=hold_id):
-        held = next((one for one in store.holds() if one.hold_id == hold_id), None)
-        persons = [held.person] if held and held.person else []
+        held = next((one for one in _holds(store, actor) if one.hold_id == hold_id), None)
+        if held is None:
+            raise NotFound(f"no hold {hold_id}")
+        persons = [held.person] if held.person else []
         told = event(
             actor, Action.AUDIT_HOLD_RELEASE, clock, persons=persons, hold=hold_id,
             instruction=instruction,

@@ -26,23 +26,6 @@ from schemas.identifiers import PersonId
 COUNTED_BY = ("class", "action", "outcome", "organisation", "month", "day", "hour")
 """What events can be counted by. `month` is YYYY-MM, `day` YYYY-MM-DD, `hour` 00 to 23, in UTC."""
 
-EVENT_COLUMNS = pa.schema(
-    [
-        ("leaf", pa.int64()),
-        ("at", pa.timestamp("us", tz="UTC")),
-        ("action", pa.string()),
-        ("outcome", pa.string()),
-        ("actor", pa.string()),
-        ("role", pa.string()),
-        ("purpose", pa.string()),
-        ("organisation", pa.string()),
-        ("persons", pa.list_(pa.string())),
-        ("details", pa.string()),
-    ]
-)
-"""Columns of `AuditStore.event_columns`; `details` is JSON."""
-
-
 NOT_WRITTEN = (
     "the audit log cannot be written, neither in the database nor in the second journal, so nothing"
     " is shown or done; ring the IG officer, and in an emergency the custodian of the record"
@@ -166,7 +149,7 @@ class AuditStore(Protocol):
         `after`, `newest_first` and `limit` do not count. Raises: InvalidValue: not such a name."""
 
     def event_columns(self, query: AuditQuery) -> Iterator[pa.RecordBatch]:
-        """The events as `EVENT_COLUMNS`, in batches of at most 65,536 rows."""
+        """The events as audit.event_columns.EVENT_COLUMNS, in batches of at most 65,536 rows."""
 
     def reconcile_journal(self) -> int:
         """Brings what the second journal holds into the log; returns how many events. May be

@@ -60,6 +60,7 @@ class Trouble(StrEnum):
     AWAY = "it does not answer"
     TOO_OLD = "its last signature is too old"
     NEVER = "it has never signed"
+    NEVER_REACHED = "it has never signed, and did not answer when it was last asked"
 
     @property
     def code(self) -> str:
@@ -129,6 +130,19 @@ def _key(witness: WitnessSettings) -> VerifierKey:
 def states(log: AuditLog, settings: AuditSettings, now: Instant) -> list[WitnessState]:
     """How it stands with each witness, as far as can be told without asking."""
     return [_aged(_last_word(log, one), settings, now) for one in settings.witnesses]
+
+
+def states_written(
+    store: AuditStore, log: AuditLog, settings: AuditSettings, now: Instant
+) -> list[WitnessState]:
+    """As `states`, with what was last written of those that have never signed."""
+    known = _last_written(store)
+    return [
+        replace(one, trouble=Trouble.NEVER_REACHED)
+        if one.trouble is Trouble.NEVER and known.get(one.name) == Trouble.NEVER_REACHED.code
+        else one
+        for one in states(log, settings, now)
+    ]
 
 
 def ask_witnesses(
@@ -313,7 +327,8 @@ def _aged(state: WitnessState, settings: AuditSettings, now: Instant) -> Witness
     if state.trouble not in (Trouble.NONE, Trouble.AWAY):
         return state
     if state.time is None:
-        return replace(state, trouble=Trouble.NEVER)
+        away = state.trouble is Trouble.AWAY
+        return replace(state, trouble=Trouble.NEVER_REACHED if away else Trouble.NEVER)
     if _age(state.time, now) > timedelta(minutes=settings.checkpoint_too_old_minutes):
         return replace(state, trouble=Trouble.TOO_OLD)
     return state

@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linkage.live import found_at
+from linkage.model import code_versions
 from schemas.settings import Settings
 from service.ports import Store
 from service.reuse import become_another, same_still
@@ -62,8 +63,9 @@ class Inputs:
 
     @property
     def hash(self) -> str:
-        """Digest of all of it."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()
+        """Digest of all of it, and of the versions of the code that reads and compares: a model
+        that is in force again after an undo bears those of its own time."""
+        return hashlib.sha256(f"{code_versions()}:{self!r}".encode()).hexdigest()
 
 
 def active_undos(store: Store) -> list[Undo]:

@@ -289,6 +289,9 @@ class Store(LinkStore, Protocol):
     def former_identities(self) -> Sequence[FormerIdentity]:
         """What the changes of identity that hold set apart, the earliest change first."""
 
+    def published_run(self) -> int:
+        """The number of the latest published run; 0 before the first."""
+
     def last_run(self) -> RunRow | None:
         """The latest published run."""
 

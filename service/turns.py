@@ -21,7 +21,10 @@ class Turns:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Has the turn. Requires: this thread does not have it yet."""
+        """Has the turn. Raises: RuntimeError: this thread has it already; it would wait for itself
+        for ever."""
+        if getattr(self._mine, "had", False):
+            raise RuntimeError("this thread has the turn already, and would wait for itself")
         with self._turn:
             self._mine.had = True
             try:

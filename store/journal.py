@@ -10,6 +10,7 @@ Rules:
 - Records are acknowledged after fsync of the file, and of the folder where the file is new. After
   any error the file is cut back to what was acknowledged and left, and the next events go to
   another.
+- A file that cannot be closed is told of and left: what it acknowledged is durable before that.
 - Reading takes what opens. What does not, and has a record that opens behind it, is damage; so is
   what is left over at the end of a file that its writer has left, whether the writer died there or
   somebody altered it: nobody can tell the two apart, so neither is passed over.
@@ -18,6 +19,7 @@ Rules:
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import secrets
 import struct
@@ -39,6 +41,7 @@ _HEAD = struct.Struct(">4sI")
 _NONCE_BYTES, _TAG_BYTES = 12, 16
 _LEAST = _HEAD.size + _NONCE_BYTES + _TAG_BYTES + SALT_BYTES
 _OFFSET = struct.Struct(">Q")
+_LOGGER = logging.getLogger(__name__)
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -93,7 +96,16 @@ class Journal:
         """Leaves the file; the next event begins another."""
         if self._file is not None:
             handle, self._file = self._file, None
-            os.close(handle)
+            try:
+                os.close(handle)
+            except OSError as error:
+                # Every event in it was acknowledged after fsync; the next begins another file.
+                _LOGGER.warning(
+                    "the second journal: %s was not closed as it should (%s); what it keeps is"
+                    " durable",
+                    self._name,
+                    error.strerror,
+                )
 
     def files(self) -> list[Path]:
         """The files that are there, in order of their names."""

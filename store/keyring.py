@@ -20,7 +20,7 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -210,13 +210,20 @@ class KeyRing:
                     raise StoreError(f"{KEYSTORE_FILE}: the key {name} is damaged") from None
         return found
 
-    def keep_secrets(self, kept: Mapping[str, bytes], dropped: Collection[str] = ()) -> None:
+    def keep_secrets(
+        self,
+        kept: Mapping[str, bytes],
+        dropped: Collection[str] = (),
+        check: Callable[[Collection[str]], None] | None = None,
+    ) -> None:
         """Adds secrets by name and destroys others, durably and together.
 
+        Args: `check` gets the names that are there when nobody else can change them any more; what
+            it raises ends this, and nothing is changed.
         Raises: StoreError: a name is there already, or the keystore is in use by another program.
         """
         wrapped = {name: _wrapped(self._wrapping, name, kept[name]) for name in kept}
-        self.keystore.change_fixed(wrapped, dropped)
+        self.keystore.change_fixed(wrapped, dropped, check)
 
     def sign(self, document: bytes) -> str:
         """A keyed digest of a document about this workspace, hex."""

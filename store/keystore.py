@@ -134,12 +134,20 @@ class KeyStore:
         with self._reading() as connection:
             return dict(connection.execute("SELECT name, wrapped FROM fixed_key"))
 
-    def change_fixed(self, kept: Mapping[str, bytes], dropped: Collection[str]) -> None:
-        """Adds fixed keys (name → wrapped) and destroys others, together.
+    def change_fixed(
+        self,
+        kept: Mapping[str, bytes],
+        dropped: Collection[str],
+        check: Callable[[Collection[str]], None] | None = None,
+    ) -> None:
+        """Adds fixed keys (name → wrapped) and destroys others, together; first `check` may refuse
+        it, by the names that are there.
 
         Raises: StoreError: the file is in use, so that they cannot be taken out of its log.
         """
         with self._changing() as connection:
+            if check is not None:
+                check([name for (name,) in connection.execute("SELECT name FROM fixed_key")])
             connection.executemany("INSERT INTO fixed_key VALUES (?, ?)", list(kept.items()))
             connection.executemany(
                 "DELETE FROM fixed_key WHERE name = ?", [(name,) for name in dropped]

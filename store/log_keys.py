@@ -4,19 +4,21 @@ Rules:
 - A key that is added signs beside those that are there, so that a reader who knows either can
   check. A key that is retired signs no more: its private half is destroyed, its public half kept,
   so that what it signed can still be told.
-- One key at least stays. Numbers are not given twice.
+- One key at least stays, whoever retires keys at once. Numbers are not given twice.
+- Nothing is signed by no key: that is an error, never a note without signatures.
 - A key's name is the log's origin, which is kept beside the first key: a partnership that changes
   its own name does not begin another log.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.notes import Kind, Note, Verifier, signed, verifier_of
-from schemas.errors import InvalidValue, NotFound
+from schemas.errors import InvalidValue, NotFound, StoreError
 from store.keyring import KeyRing
 
 _PREFIX, _RETIRED, _ORIGIN = "log/", "/retired", "log-origin"
@@ -56,13 +58,18 @@ class LogKeys:
         return sorted(found, key=lambda key: key.number)
 
     def sign(self, text: str) -> bytes:
-        """The text as a note, signed by every key that signs. Requires: there is one."""
+        """The text as a note, signed by every key that signs. Raises: StoreError: none does."""
         secrets = self._ring.secrets(_PREFIX)
         private = [
             Ed25519PrivateKey.from_private_bytes(secrets[name])
             for name in sorted(secrets, key=lambda name: (len(name), name))
             if not name.endswith(_RETIRED)
         ]
+        if not private:
+            raise StoreError(
+                "the audit log: no key signs it any more; nothing was signed. Restore the keystore"
+                " from the latest backup of the keys"
+            )
         return Note(text, tuple(signed(text, self.origin, key) for key in private)).data()
 
     def add(self) -> LogKey:
@@ -78,16 +85,27 @@ class LogKeys:
     def retire(self, number: int) -> LogKey:
         """Destroys a key's private half. Raises: NotFound: no such key, or retired already;
         InvalidValue: it is the only one that signs; StoreError: the keystore is in use."""
-        signing = {key.number: key for key in self.listed() if key.signs}
-        if number not in signing:
-            raise NotFound(
-                f"no key {number} that signs the log; see `commonthread audit keys list`"
-            )
-        if len(signing) == 1:
-            raise InvalidValue(f"key {number} is the only one that signs the log; add one first")
-        name, verifier = f"{_PREFIX}{number}", signing[number].verifier
-        self._ring.keep_secrets({name + _RETIRED: verifier.public}, dropped=[name])
-        return LogKey(number, verifier, signs=False)
+        name, listed = f"{_PREFIX}{number}", {key.number: key for key in self.listed()}
+        kept = {name + _RETIRED: listed[number].verifier.public} if number in listed else {}
+
+        def check(names: Collection[str]) -> None:
+            signing = [one for one in names if _signs(one)]
+            if name not in signing:
+                raise NotFound(
+                    f"no key {number} that signs the log; see `commonthread audit keys list`"
+                )
+            if len(signing) == 1:
+                raise InvalidValue(
+                    f"key {number} is the only one that signs the log; add one first"
+                )
+
+        self._ring.keep_secrets(kept, dropped=[name], check=check)
+        return LogKey(number, listed[number].verifier, signs=False)
+
+
+def _signs(name: str) -> bool:
+    """Whether it names a private half in the keystore."""
+    return name.startswith(_PREFIX) and not name.endswith(_RETIRED)
 
 
 def take_over(ring: KeyRing, other: KeyRing) -> None:

@@ -165,6 +165,10 @@ class SqlStore(AuditEvents, Alerts):
         """What the changes of identity that hold set apart."""
         return identity_changes.former_identities(self.database)
 
+    def published_run(self) -> int:
+        """The number of the latest published run; 0 before the first."""
+        return linking.published_run(self.database)
+
     def last_run(self) -> RunRow | None:
         """The latest published run."""
         return linking.last_run(self.database)

@@ -35,6 +35,7 @@ from service.audit_witness import (
     ask_witnesses,
     request_by_hand,
     states,
+    states_written,
     witness_keys,
     write_changes,
 )
@@ -247,7 +248,7 @@ def test_a_stranger_who_signs_as_the_witness(kept: Kept) -> None:
 
 
 ANSWERS = {
-    (0, ""): Trouble.NEVER, (500, "no"): Trouble.NEVER, (403, ""): Trouble.UNKNOWN,
+    (0, ""): Trouble.NEVER_REACHED, (500, "no"): Trouble.NEVER_REACHED, (403, ""): Trouble.UNKNOWN,
     (404, ""): Trouble.UNKNOWN, (422, ""): Trouble.FORKED, (400, ""): Trouble.REFUSED,
     (409, "0\n"): Trouble.FORKED, (409, "x"): Trouble.REFUSED, (409, "999\n"): Trouble.AHEAD,
     (200, ""): Trouble.WRONG, (200, "\N{EM DASH} a AAAAAAAA\n"): Trouble.WRONG,
@@ -282,6 +283,21 @@ def test_alarms_are_written_once_and_so_is_their_end(kept: Kept) -> None:
     assert written[0].details == {
         "witness": WITNESS, "trouble": "too-old", "size": COUNT,
     }  # fmt: skip
+
+
+def test_one_that_never_signed_and_does_not_answer_is_told_apart(kept: Kept) -> None:
+    def known() -> Trouble:
+        (state,) = states_written(kept.store, kept.log, SETTINGS, AT)
+        return state.trouble
+
+    assert known() is Trouble.NEVER
+    found = ask_witnesses(kept.log, SETTINGS, lambda *_: Reply(0), AT)
+    write_changes(kept.store, found, "a", "-", AT)
+    assert known() is Trouble.NEVER_REACHED
+    asked = standing(kept)
+    kept.log.publish()
+    write_changes(kept.store, ask_witnesses(kept.log, SETTINGS, asked.send, AT), "a", "-", AT)
+    assert known() is Trouble.NONE
 
 
 def test_by_hand(kept: Kept) -> None:
@@ -401,7 +417,7 @@ def test_killed_between_keeping_and_answering(
     monkeypatch.setenv("DIE", when)
     with at_work(folder, kept, port, [sys.executable, "-c", DIES]) as process:
         (state,) = ask_witnesses(kept.log, settings, post, now())
-        assert state.trouble is Trouble.NEVER
+        assert state.trouble is Trouble.NEVER_REACHED
         assert process.wait(30) == -signal.SIGKILL
     held = json.loads((folder / "state").read_text("utf-8")) if when == "after" else {}
     assert [one["size"] for one in held.values()] == ([COUNT] if when == "after" else [])

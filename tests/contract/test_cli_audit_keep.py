@@ -101,11 +101,22 @@ def test_a_time_of_its_own_for_a_class(root: Path) -> None:
         (("hold", "add", "--actor", "x", "--reason", " "), 4),
         (("hold", "add", "--since", "2026-02-01", "--until", "2026-01-01", "--reason", "why"), 4),
         (("hold", "add", "--since", "soon", "--reason", "why"), 4),
+        (("hold", "add", "--person", "pnobody", "--reason", "why"), 5),
         (("hold", "release", "9", "--reason", "why"), 5),
     ],
 )
 def test_what_cannot_be(root: Path, command: tuple[str, ...], code: int) -> None:
     assert road.call(root, "audit", *command).code == code
+
+
+def test_a_hold_on_nobody_is_not_laid_down_and_the_try_is_written_down(root: Path) -> None:
+    ended = road.call(root, "audit", "hold", "add", "--person", "pnobody", "--reason", "why")
+    assert ended.code == 5
+    assert "no person of that id" in ended.err
+    last = road.events(root)[-1]
+    told = (last["action"], last["outcome"], last["details"]["error"])
+    assert told == ("audit-hold", "failed", "NotFound")
+    assert road.done(root, "audit", "hold", "list", "--json").document == []
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_a_bundle_is_checked_by_somebody_without_access(
     ("words", "code"),
     [
         ((), 2), (("--leaf", 1, "--person", "p1"), 2), (("--since", "yesterday"), 4),
-        (("--leaf", 999_999), 5),
+        (("--leaf", 999_999), 5), (("--person", "pnobody"), 5),
     ],
     ids=str,
 )  # fmt: skip
@@ -131,6 +131,24 @@ def test_bundles_that_cannot_be_made(
     out = tmp_path / "bundle.json"
     assert road.call(root, "audit", "bundle", *words, "--out", out).code == code
     assert list(tmp_path.glob("*bundle*")) == []
+
+
+def test_a_bundle_for_a_misspelt_person_is_refused_and_written_down(
+    root: Path, tmp_path: Path
+) -> None:
+    ended = road.call(root, "audit", "bundle", "--person", "pnobody", "--out", tmp_path / "b.json")
+    assert "no person of that id" in ended.err
+    told = last(root, "audit-bundle").event
+    assert (told.outcome, told.details["error"]) == (EventOutcome.FAILED, "NotFound")
+
+
+def test_a_bundle_of_nothing_says_so(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle.json"
+    asked = ("--person", "p3", "--until", "2001-01-01", "--out", out)
+    assert "no event is like that" in road.done(root, "audit", "bundle", *asked).out
+    assert "no event is like that" not in road.done(
+        root, "audit", "bundle", "--person", "p3", "--out", out
+    ).out  # fmt: skip
 
 
 def test_a_bundle_with_a_checkpoint_of_another_past(root: Path, tmp_path: Path) -> None:

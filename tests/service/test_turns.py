@@ -61,6 +61,19 @@ def test_without_a_turn_standing_aside_changes_nothing() -> None:
         pass
 
 
+def test_a_thread_that_has_the_turn_is_told_so_and_does_not_wait_for_itself() -> None:
+    turns = Turns()
+
+    def twice() -> None:
+        with turns.taken(), pytest.raises(RuntimeError, match="already"), turns.taken():
+            pass
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(twice).result(SOON)
+    with turns.taken():
+        pass
+
+
 def test_an_error_gives_the_turn_back() -> None:
     turns = Turns()
     with pytest.raises(ValueError, match="within"), turns.taken():

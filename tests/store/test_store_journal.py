@@ -191,6 +191,30 @@ def test_an_error_of_the_disc_is_no_promise(
     assert is_left(path)
 
 
+def test_a_file_that_does_not_close_keeps_what_was_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = Journal(tmp_path, KEY)
+    one.append(SALTED)
+    real = os.close
+
+    def fails(handle: int) -> None:
+        real(handle)
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(journal.os, "close", fails)
+        one.close()
+    (path,) = one.files()
+    assert told(path) == (SALTED, [])
+    assert [
+        path.name in x.getMessage() and "durable" in x.getMessage() for x in caplog.records
+    ] == [True]
+    one.append(SALTED[:1])
+    assert len(one.files()) == 2
+    one.close()
+
+
 def test_a_folder_that_is_none_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "second").write_text("a file")
     with pytest.raises(OSError):  # noqa: PT011 - which one depends on the system
