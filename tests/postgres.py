@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
+from sqlalchemy.engine import make_url
 
 _NAMES = count(1)
 
@@ -40,16 +41,28 @@ def running_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def url_of(server_uri: str, name: str) -> str:
+    """The SQLAlchemy URL of a database of the server."""
+    scheme, _, rest = server_uri.partition("://")
+    assert scheme == "postgresql"
+    return f"postgresql+psycopg://{rest.replace('/postgres?', f'/{name}?')}"
+
+
+def name_of(url: str) -> str:
+    """The name of the database of a URL that `url_of` gave."""
+    name = make_url(url).database
+    assert name
+    return name
+
+
 @contextmanager
-def fresh_database(server_uri: str) -> Iterator[str]:
-    """The SQLAlchemy URL of an empty database, dropped at the end."""
+def fresh_database(server_uri: str, template: str = "template1") -> Iterator[str]:
+    """The SQLAlchemy URL of a new database, empty or a copy of another, dropped at the end."""
     name = f"test_{next(_NAMES)}"
     with psycopg.connect(server_uri, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     try:
-        scheme, _, rest = server_uri.partition("://")
-        assert scheme == "postgresql"
-        yield f"postgresql+psycopg://{rest.replace('/postgres?', f'/{name}?')}"
+        yield url_of(server_uri, name)
     finally:
         with psycopg.connect(server_uri, autocommit=True) as admin:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

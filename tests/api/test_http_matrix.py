@@ -45,10 +45,10 @@ def run(folder: Path, cases: list[Case], seed: int) -> tuple[Counter[str], list[
 
 
 def test_each_route_against_the_oracle_in_small(tmp_path: Path) -> None:
-    cases = random.Random(SEED).sample(chosen_cases(SEED, CASES), 150)
+    cases = random.Random(SEED).sample(chosen_cases(SEED, CASES), 80)
     verdicts, faults = run(tmp_path, cases, SEED)
     assert not faults, f"{len(faults)} of {len(cases)}: {faults[:5]}"
-    assert min(verdicts["200"], verdicts["403"]) >= 20, verdicts
+    assert min(verdicts["200"], verdicts["403"]) >= 10, verdicts
 
 
 @pytest.mark.slow

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from store.keyring import KEY_FILE, FileKey, KeyRing, create_keyring
+from store.keyring import KeyRing
 from store.sql_store import SqlStore, open_store
+from tests.blank import blank_keys, blank_postgresql, blank_sqlite
+from tests.drawings import drawn_once
 from tests.postgres import fresh_database, running_server
+
+__all__ = ["drawn_once"]
 
 DATABASES = ("sqlite", "postgresql")
 FreshUrl = Callable[[str], str]
@@ -24,23 +28,23 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture
 def fresh_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FreshUrl]:
-    """Makes the URL of a new, empty database of the kind named."""
+    """Makes the URL of a new store of the kind named, empty, of the keys of `keys`."""
     with ExitStack() as stack:
         made = []
 
         def make(kind: str) -> str:
             made.append(kind)
             if kind == "sqlite":
-                return f"sqlite:///{tmp_path}/store{len(made)}.db"
-            return stack.enter_context(fresh_database(request.getfixturevalue("postgres_server")))
+                return blank_sqlite(tmp_path / f"store{len(made)}.db")
+            server = request.getfixturevalue("postgres_server")
+            return stack.enter_context(fresh_database(server, blank_postgresql(server)))
 
         yield make
 
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Iterator[KeyRing]:
-    folder = tmp_path / "keys"
-    ring = create_keyring(folder, FileKey(folder / KEY_FILE))
+    ring = blank_keys(tmp_path / "keys")
     yield ring
     ring.close()
 
@@ -53,6 +57,16 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def url(database_kind: str, fresh_url: FreshUrl) -> str:
     return fresh_url(database_kind)
+
+
+@pytest.fixture
+def empty_url(database_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database with nothing in it."""
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path}/empty.db"
+        return
+    with fresh_database(request.getfixturevalue("postgres_server")) as made:
+        yield made
 
 
 @pytest.fixture

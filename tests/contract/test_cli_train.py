@@ -6,8 +6,6 @@ import errno
 import json
 import os
 import signal
-import subprocess
-import sys
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,9 +14,10 @@ import pytest
 
 from linkage.model import Model, uk_person
 from service import linking, model_files, training
-from tests.functional import road
+from tests.functional import killer, road
 from tests.functional.killer import SMALLEST_TRAINING
 from tests.functional.small import clients, new_workspace, put_all, rewrite_settings
+from tests.processes import split_off
 
 PEOPLE = 40
 RECORDS = 3 * PEOPLE
@@ -227,13 +226,6 @@ def test_no_room_for_a_model_keeps_the_old_one(
 
 # --- killed in the middle -----------------------------------------------------------------------
 
-KILLER = f"""
-import sys
-from service import training
-training.SMALLEST_TRAINING = {SMALLEST_TRAINING}
-from tests.functional import killer
-killer.main(sys.argv[1:])
-"""
 MOMENTS = {
     # moment: (target, nth call, before or after, whether the new model is in its place)
     "trained, nothing written": ("service.training:write_whole", 1, "before", False),
@@ -244,6 +236,12 @@ MOMENTS = {
         "service.training:write_whole", 2, "after", True,
     ),
 }  # fmt: skip
+
+
+def dies(told: list[str]) -> None:
+    """The process that is killed."""
+    training.SMALLEST_TRAINING = SMALLEST_TRAINING
+    killer.main(told)
 
 
 @pytest.mark.slow
@@ -257,12 +255,8 @@ def test_killed_in_the_middle_the_workspace_still_works(
     road.done(undisturbed, "link")
 
     published = road.persons(workspace)
-    arguments = [target, str(nth), when, "--", "-w", str(workspace), "train"]
-    ended = subprocess.run(
-        [sys.executable, "-c", KILLER, *arguments],
-        cwd=road.CHECKOUT, env=dict(os.environ), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    ended = split_off(dies, [target, nth, when, "--", "-w", workspace, "train"])
+    assert ended.code == -signal.SIGKILL, ended.err
     found = Model.from_json((workspace / "model.json").read_bytes())
     assert (found.hash != uk_person().hash) == replaced, "one model or the other, and whole"
     assert road.persons(workspace) == published

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -18,11 +19,13 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pytest
 
+import cli
 from linkage import Model, link, uk_person
 from linkage.model import Rule
 from schemas.errors import CommonthreadError, InputError, InvalidValue, NotUsable
 from tests.functional import road
 from tests.functional.small import clients
+from tests.processes import split_off
 
 COUNT = 30
 SECRET = "Zqxsecret"
@@ -291,21 +294,13 @@ def test_a_million_alike_stay_within_memory_and_the_cut_is_told(tmp_path: Path) 
 
 # --- files ---------------------------------------------------------------------------------------
 
-NO_ROOM = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
-sys.argv = ["commonthread", *sys.argv[2:]]
-import cli
-cli.main()
-"""
 
-
-def without_room(limit: int, *arguments: Any) -> subprocess.CompletedProcess[str]:
+def without_room(told: list[str]) -> None:
     """Runs a command in a process whose files cannot grow beyond so many bytes."""
-    return subprocess.run(
-        [sys.executable, "-c", NO_ROOM, str(limit), *map(str, arguments)],
-        cwd=road.CHECKOUT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    limit = int(told[0])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    sys.argv = ["commonthread", *told[1:]]
+    cli.main()
 
 
 OUTPUTS = {
@@ -330,9 +325,9 @@ def test_no_room_leaves_no_half_written_file(
     arguments = ["link-file", tmp_path / "one.csv", option, target]
     if option != "--out":
         arguments += ["--out", tmp_path / "first.parquet"]
-    ended = without_room(limit, *arguments)
-    assert ended.returncode == 4, ended.stderr
-    assert f"{name}: cannot be written" in ended.stderr
+    ended = split_off(without_room, [limit, *arguments])
+    assert ended.code == 4, ended.err
+    assert f"{name}: cannot be written" in ended.err
     assert target.read_text() == "what stood here before"
     assert not list(tmp_path.glob("*.part"))
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +21,7 @@ from store.dump import logical_dump
 from store.keyring import KEY_FILE, FileKey, KeyRing, create_keyring, open_keyring
 from store.sql_store import SqlStore, open_store
 from tests.contract.conftest import DATABASES, FreshUrl
+from tests.processes import split_off
 from tests.store_samples import (
     Bad,
     Unit,
@@ -78,8 +77,9 @@ def die_at(moment: int, *, committed: bool) -> None:
     Database.writing = writing  # type: ignore[method-assign]
 
 
-def main(url: str, keys: str, step: str, moment: str, committed: str) -> None:
-    """The child."""
+def main(told: list[str]) -> None:
+    """The child: URL, keys, step, moment, whether committed."""
+    url, keys, step, moment, committed = told
     publishing.CHUNK_ROWS = CHUNK_ROWS
     folder = Path(keys)
     store = open_store(url, open_keyring(folder, FileKey(folder / KEY_FILE)))
@@ -88,16 +88,9 @@ def main(url: str, keys: str, step: str, moment: str, committed: str) -> None:
 
 
 def run_child(url: str, folder: Path, step: str, moment: int, *, committed: bool) -> int:
-    arguments = [url, str(folder), step, str(moment), "yes" if committed else "no"]
-    child = subprocess.run(
-        [sys.executable, "-c", "import sys; from tests.contract.test_store_crash import main;"
-         " main(*sys.argv[1:])", *arguments],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        check=False,
-    )  # fmt: skip
-    assert child.returncode in (0, -signal.SIGKILL), child.stderr.decode()
-    return child.returncode
+    child = split_off(main, [url, folder, step, moment, "yes" if committed else "no"])
+    assert child.code in (0, -signal.SIGKILL), child.err
+    return child.code
 
 
 @pytest.fixture

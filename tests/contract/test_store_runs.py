@@ -227,8 +227,8 @@ def test_the_time_of_a_run_is_never_before_the_last(store: SqlStore) -> None:
     assert [run.started_at for run in store.runs()] == [times[0], times[0], times[2]]
 
 
-def test_persons_of_the_schema_before_go_on(url: str, keys: KeyRing) -> None:
-    database = Database(open_engine(url), keys)
+def test_persons_of_the_schema_before_go_on(empty_url: str, keys: KeyRing) -> None:
+    database = Database(open_engine(empty_url), keys)
     with database.writing() as conn:
         command.upgrade(alembic_config(conn), "0001")
         conn.execute(text(
@@ -250,7 +250,7 @@ def test_persons_of_the_schema_before_go_on(url: str, keys: KeyRing) -> None:
             " ('P3', 1, 2, 1, NULL, 2)"
         ))  # fmt: skip
     database.engine.dispose()
-    store = open_store(url, keys)
+    store = open_store(empty_url, keys)
     assert resolved(store, "P1", "P2", "P3") == [
         Resolution(PersonId("P1"), Fate.PRESENT),
         Resolution(PersonId("P1"), Fate.MERGED),

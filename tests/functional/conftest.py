@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.drawings import drawn_once
 from tests.functional import road
 from tests.functional.reviewing import queue_workspace
 from tests.postgres import fresh_database, running_server
+
+__all__ = ["drawn_once"]
 
 KEPT = {
     "adult_avonmere": ("clients_*", "referrals_*"),

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
@@ -18,6 +19,7 @@ from unittest.mock import patch
 import cli
 from store.dump import logical_dump
 from store.sql_store import SqlStore
+from tests.processes import split_off
 from wiring import open_workspace
 
 CHECKOUT = Path(__file__).parents[2]
@@ -82,15 +84,9 @@ def run(root: Path, *arguments: object, environment: Mapping[str, str] | None = 
 
 def driven(driver: str, root: Path, arguments: tuple[str, ...], *command_line: str) -> Ended:
     """Runs a command in a process in which a driver module of the tests changed something first."""
-    ended = subprocess.run(
-        [sys.executable, "-m", driver, *arguments, "--", "-w", str(root), *command_line],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+    main = import_module(driver).main
+    ended = split_off(main, [*arguments, "--", "-w", root, *command_line])
+    return Ended(ended.code, ended.out, ended.err)
 
 
 @contextmanager

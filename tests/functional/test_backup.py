@@ -22,6 +22,7 @@ from tests.functional import road
 from tests.functional.conftest import on_postgres
 from tests.functional.small import FEEDS, clients, new_workspace, put, put_all, with_ids
 from tests.functional.test_canary import NEEDLES, WHOLE, check_clear
+from tests.postgres import fresh_database, name_of
 
 ERASED = f"pas/pas{WHOLE.local_id}"
 
@@ -91,7 +92,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.mark.slow
 def test_the_restore_drill(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     root = tmp_path / "partnership"
-    road.done(root, "demo", "--people", 300, "--items-per-person", 1)
+    road.done(root, "demo", "--people", 200, "--items-per-person", 1)
     if kind == "postgresql":
         on_postgres(root, request.getfixturevalue("postgres_url"))
     road.done(root, "nightly")
@@ -160,16 +161,40 @@ def _values(root: Path, name: tuple[str, str]) -> list[bytes]:
 # --- a small partnership ------------------------------------------------------------------------
 
 
-@pytest.fixture
-def small(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+def after_a_night(root: Path, **more: Any) -> Path:
     """A workspace after a night, with somebody in it who is found nowhere else."""
-    more = {}
-    if kind == "postgresql":
-        more["database"] = request.getfixturevalue("postgres_url")
-    root = new_workspace(tmp_path / "p", **more)
+    new_workspace(root, **more)
     put_all(root, [*clients(30), WHOLE])
     road.done(root, "nightly")
     return root
+
+
+@pytest.fixture(scope="module")
+def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return after_a_night(tmp_path_factory.mktemp("sqlite") / "p")
+
+
+@pytest.fixture(scope="module")
+def in_postgresql(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: str
+) -> Iterator[tuple[Path, str]]:
+    """The workspace and the URL of its database."""
+    with fresh_database(postgres_server) as url:
+        yield after_a_night(tmp_path_factory.mktemp("postgresql") / "p", database=url), url
+
+
+@pytest.fixture
+def small(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A copy of the workspace after a night, database and all."""
+    root = tmp_path / "p"
+    if kind == "sqlite":
+        yield road.copy_of(request.getfixturevalue("on_sqlite"), root)
+        return
+    made, url = request.getfixturevalue("in_postgresql")
+    with fresh_database(request.getfixturevalue("postgres_server"), name_of(url)) as own:
+        settings = road.copy_of(made, root) / "partnership.toml"
+        settings.write_text(settings.read_text("utf-8").replace(url, own), "utf-8")
+        yield root
 
 
 def dump(root: Path) -> list[str]:

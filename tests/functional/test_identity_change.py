@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -129,3 +130,50 @@ def test_the_named_team_sees_the_old_and_the_new(changed: tuple[Path, str], tmp_
     finally:
         settings.write_text(before)
     assert json.loads(history)["now"] == "emptied"
+
+
+@pytest.fixture
+def of_the_officer(changed: tuple[Path, str], tmp_path: Path) -> Path:
+    """A copy of the workspace whose account is the IG officer's."""
+    root = road.copy_of(changed[0], tmp_path / "p")
+    settings = root / "partnership.toml"
+    settings.write_text(settings.read_text().replace('"data_team"', '"ig_officer"'))
+    return root
+
+
+def add_to(root: Path, person: str) -> road.Ended:
+    return road.call(root, "audit", "hold", "add", "--person", person, "--reason", "a claim")
+
+
+def bundle_of(root: Path, person: str) -> road.Ended:
+    return road.call(root, "audit", "bundle", "--person", person, "--out", root.parent / "b.json")
+
+
+@pytest.mark.parametrize("command", [add_to, bundle_of])
+def test_the_log_answers_of_the_old_id_as_of_one_that_never_was(
+    of_the_officer: Path, changed: tuple[Path, str], command: Any
+) -> None:
+    unknown = command(of_the_officer, "pabcdefghijklmnop")
+    answer = command(of_the_officer, changed[1])
+    assert (answer.code, answer.said) == (unknown.code, unknown.said)
+    assert answer.code == 5
+
+
+def test_a_hold_on_the_old_id_is_there_for_the_named_team_alone(
+    of_the_officer: Path, changed: tuple[Path, str]
+) -> None:
+    from wiring import account
+
+    settings = of_the_officer / "partnership.toml"
+    before = settings.read_text()
+    settings.write_text(before + f"\n[review]\nnamed_staff = [{json.dumps(account())}]\n")
+    assert add_to(of_the_officer, changed[1]).code == 0
+    listed = ("audit", "hold", "list", "--json")
+    (hold,) = road.done(of_the_officer, *listed).document
+    assert hold["person"] == changed[1]
+    settings.write_text(before)
+    assert road.done(of_the_officer, *listed).document == []
+    release = ("audit", "hold", "release", 1, "--reason", "over")
+    other = ("audit", "hold", "release", 2, "--reason", "over")
+    answer, unknown = road.call(of_the_officer, *release), road.call(of_the_officer, *other)
+    assert (answer.code, answer.err) == (unknown.code, unknown.err.replace("2", "1"))

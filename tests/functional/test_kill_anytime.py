@@ -49,7 +49,7 @@ def delays(seed: int, count: int) -> list[float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", delays(1, 8), ids="{:.2f}".format)
+@pytest.mark.parametrize("share", delays(1, 6), ids="{:.2f}".format)
 def test_killed_at_a_random_moment(
     workspace: Path, real_night: tuple[Path, float], share: float
 ) -> None:
@@ -87,7 +87,7 @@ def real_second_night(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", delays(3, 3), ids="{:.2f}".format)
+@pytest.mark.parametrize("share", delays(3, 2), ids="{:.2f}".format)
 def test_the_second_night_killed_at_a_random_moment(
     real_night: tuple[Path, float],
     real_second_night: tuple[Path, Path],
