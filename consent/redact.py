@@ -7,6 +7,7 @@ Rules:
   what is shown: not from what is held and hidden.
 - What a restricted person's record says is stripped of all that names a place: sources, custodians,
   authors, sites, local ids, local codes, free text, and words of the person's own addresses.
+- Where a personal contact lives is shown in nobody's record: it is that person's to say.
 """
 
 from __future__ import annotations
@@ -30,7 +31,14 @@ from consent.shared import (
     Withheld,
 )
 from consent.silences import silences
-from consent.stripping import attendance, notice, places_of, stripped_item, without_original
+from consent.stripping import (
+    attendance,
+    notice,
+    places_of,
+    stripped_item,
+    without_contacts_home,
+    without_original,
+)
 from consent.terms import Terms, flag_stands
 from schemas.codes import NameUse
 from schemas.dates import Instant
@@ -131,6 +139,8 @@ def as_shown(
             item = attendance(item, held.item_key)
         elif strip:
             item = stripped_item(item, held.item_key, places)
+        elif item.heading is Heading.PERSONAL_CONTACT:
+            item = without_contacts_home(item)
         return item if history else without_original(item)
 
     return write

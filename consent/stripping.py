@@ -44,6 +44,9 @@ KEPT_DETAILS = frozenset(
 )  # fmt: skip
 """Details that tell of no place; all others are left out of a restricted person's items."""
 
+_HOME = frozenset({"address", "addresses", "contained", "text", "photo"})
+"""Where a contact's home stands: in FHIR, and among the details of other formats. What is contained
+in a resource and its narrative repeat it; a photograph shows the person."""
 LEFT_OUT = "Entered; the words are left out"
 ATTENDED = "Attendance"
 NOTICE = "There is an entry: ring its custodian"
@@ -80,6 +83,14 @@ def notice(item: CareItem, key: str) -> CareItem:
 def without_original(item: CareItem) -> CareItem:
     """The item without what its source sent around it, which can hold a former name."""
     return msgspec.structs.replace(item, original=None, details={})
+
+
+def without_contacts_home(item: CareItem) -> CareItem:
+    """A personal contact without where that person lives: they have a record, wishes and perhaps a
+    restriction of their own, which are not asked here. How to reach them stays."""
+    original = item.original and {k: v for k, v in item.original.items() if k not in _HOME}
+    details = {name: value for name, value in item.details.items() if name not in _HOME}
+    return msgspec.structs.replace(item, original=original, details=details)
 
 
 def stripped_item(item: CareItem, key: str, places: Collection[str]) -> CareItem:

@@ -15,7 +15,7 @@ from api.table import ROUTES
 
 FORMS = sorted(
     {(form.method, f"/fhir/R4/{form.path}") for route in ROUTES for form in route.forms},
-    key=lambda one: one[1].count("{"),
+    key=lambda one: (one[1].count("{"), one),
 )
 SEGMENTS = sorted({part for _, path in FORMS for part in path.split("/")} | {"p1", "é"})
 

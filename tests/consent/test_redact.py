@@ -286,6 +286,25 @@ def test_after_a_protected_change_the_former_name_is_left_out(decider: Decider) 
     assert record.items[0].item.original is None
 
 
+def test_where_a_contact_lives_is_in_nobodys_record(decider: Decider) -> None:
+    held = Holdings()
+    sent = {
+        "resourceType": "RelatedPerson",
+        "telecom": [{"value": "0117 496 0301"}],
+        "address": [{"line": ["4 Larkspur Wharf"]}],
+        "text": {"div": "Ada, 4 Larkspur Wharf"},
+        "contained": [{"resourceType": "Location", "name": "Larkspur"}],
+    }
+    told = {"telecoms": ["0117 496 0301"], "addresses": ["4 Larkspur Wharf"]}
+    held.add(Heading.PERSONAL_CONTACT, text="Mother: Ada", original=sent, details=told, author=None)
+    record = shown(decider, held, asks("social_worker"))
+    assert record is not None
+    (one,) = record.items
+    assert one.item.text == "Mother: Ada"
+    assert one.item.original == {"resourceType": "RelatedPerson", "telecom": sent["telecom"]}
+    assert one.item.details == {"telecoms": told["telecoms"]}
+
+
 def test_attendance_only(decider: Decider) -> None:
     held = Holdings()
     held.add(Heading.APPOINTMENT, status="booked")
