@@ -100,9 +100,9 @@ class BatchBuilder:
         self._filled = True
         self._changes.append(((self.unit, as_at), change))
 
-    def issue(self, field: str, reason: str) -> None:
-        """Counts a field that could not be read as its type and was kept as sent."""
-        self._issues[field, reason] += 1
+    def issue(self, field: str, reason: str, count: int = 1) -> None:
+        """Counts fields that could not be read as their type and were kept as sent."""
+        self._issues[field, reason] += count
 
     def reject(self, where: str, field: str, reason: str, message: str, raw: bytes) -> None:
         """Quarantines the open unit; the bytes are cut at 64 KiB."""

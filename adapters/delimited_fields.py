@@ -21,7 +21,7 @@ from schemas.dates import Instant, parse_instant, parse_partial_date
 from schemas.errors import InvalidValue
 from schemas.identifiers import parse_nhs_number, parse_ods_code, parse_postcode, parse_uprn
 from schemas.records import IdentityChanged, Withdrawal
-from schemas.settings import FileSettings, SourceSettings
+from schemas.settings import Mapped, SourceSettings
 
 SWAPPED = "if many rows say so, columns are swapped"
 
@@ -97,9 +97,7 @@ class RowFields(ABC):
 
     vital: ClassVar[frozenset[str]]
 
-    def __init__(
-        self, header: Sequence[str], settings: FileSettings, source: SourceSettings
-    ) -> None:
+    def __init__(self, header: Sequence[str], settings: Mapped, source: SourceSettings) -> None:
         """Raises: FeedRefused (`missing_column`)."""
         zone = ZoneInfo(source.time_zone)
         parsers = _parsers(settings.kind, settings.date_formats, zone)

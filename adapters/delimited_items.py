@@ -20,7 +20,7 @@ from schemas.errors import InvalidValue
 from schemas.identifiers import LocalId
 from schemas.items import CareItem, Coding
 from schemas.records import StaffEntry
-from schemas.settings import FileSettings, SourceSettings
+from schemas.settings import Mapped, SourceSettings
 
 
 class ItemFields(RowFields):
@@ -28,9 +28,7 @@ class ItemFields(RowFields):
 
     vital: ClassVar[frozenset[str]] = frozenset({"heading"})
 
-    def __init__(
-        self, header: Sequence[str], settings: FileSettings, source: SourceSettings
-    ) -> None:
+    def __init__(self, header: Sequence[str], settings: Mapped, source: SourceSettings) -> None:
         super().__init__(header, settings, source)
         slot = self.plan.slot
         self._custodian = source.organisations[0]
@@ -79,9 +77,7 @@ class StaffFields(RowFields):
 
     vital: ClassVar[frozenset[str]] = frozenset({"organisation", "role", "start", "end"})
 
-    def __init__(
-        self, header: Sequence[str], settings: FileSettings, source: SourceSettings
-    ) -> None:
+    def __init__(self, header: Sequence[str], settings: Mapped, source: SourceSettings) -> None:
         super().__init__(header, settings, source)
         slot = self.plan.slot
         self._employer = source.organisations[0]

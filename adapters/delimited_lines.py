@@ -30,10 +30,12 @@ _TORN = "the file ends inside this row: it has no line end, and a field or a quo
 
 @dataclass(frozen=True)
 class RowFault:
-    """Why a row could not be taken apart: a key of `schemas.records.REASONS`, and a sentence."""
+    """Why a row could not be taken apart: a key of `schemas.records.REASONS`, a sentence, and the
+    field at fault, '' for the whole row."""
 
     reason: str
     message: str
+    field: str = ""
 
 
 Row = tuple[int, list[str] | RowFault, str | bytes]

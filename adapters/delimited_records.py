@@ -31,7 +31,7 @@ from schemas.settings import (
     IDENTITY_CHANGE_UNDONE,
     IDENTITY_CHANGED,
     UPSERT,
-    FileSettings,
+    Mapped,
     SourceSettings,
 )
 
@@ -52,9 +52,7 @@ class RecordFields(RowFields):
         "name.known_as", "action",
     })  # fmt: skip
 
-    def __init__(
-        self, header: Sequence[str], settings: FileSettings, source: SourceSettings
-    ) -> None:
+    def __init__(self, header: Sequence[str], settings: Mapped, source: SourceSettings) -> None:
         super().__init__(header, settings, source)
         slot, slots, systems = self.plan.slot, self.plan.slots, source.identifier_systems
         self._local_id, self._action = slot("local_id"), slot("action")

@@ -59,6 +59,17 @@ class _Bounded(io.RawIOBase):
         return len(data)
 
 
+def bounded(stream: BinaryIO, limit: int) -> io.BufferedReader:
+    """The stream, which raises FeedRefused where it is damaged or gives more than `limit` bytes."""
+    return io.BufferedReader(_Bounded(stream, limit), _CHUNK)
+
+
+def expanded_limit(size: int, limits: Limits) -> int:
+    """How many bytes a compressed file of `size` bytes may expand to."""
+    most = max(_RATIO_FLOOR, size * limits.max_expansion_ratio)
+    return min(limits.max_expanded_bytes, most)
+
+
 @contextmanager
 def open_feed(path: Path, limits: Limits) -> Iterator[BinaryIO]:
     """The feed's bytes, decompressed, as a buffered stream. Raises: FeedRefused."""
@@ -74,17 +85,15 @@ def open_feed(path: Path, limits: Limits) -> Iterator[BinaryIO]:
             raise FeedRefused("empty", "the file holds no bytes")
         magic = raw.read(4)
         raw.seek(0)
-        expanded = min(
-            limits.max_expanded_bytes, max(_RATIO_FLOOR, size * limits.max_expansion_ratio)
-        )
+        expanded = expanded_limit(size, limits)
         if magic[:2] == b"\x1f\x8b":
             with gzip.open(raw, "rb") as unzipped:
-                yield io.BufferedReader(_Bounded(cast("BinaryIO", unzipped), expanded), _CHUNK)
+                yield bounded(cast("BinaryIO", unzipped), expanded)
         elif magic == b"PK\x03\x04":
             with _zip_member(raw) as member:
-                yield io.BufferedReader(_Bounded(member, expanded), _CHUNK)
+                yield bounded(member, expanded)
         else:
-            yield io.BufferedReader(_Bounded(raw, max(size, 1) + _CHUNK), _CHUNK)
+            yield bounded(raw, max(size, 1) + _CHUNK)
 
 
 @contextmanager

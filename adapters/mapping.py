@@ -27,7 +27,7 @@ from schemas.settings import (
     FLAG_VALUES,
     IDENTITY_FIELDS,
     LISTED_FIELDS,
-    FileSettings,
+    Mapped,
 )
 
 Values = tuple[Any, ...]
@@ -61,7 +61,7 @@ class RowPlan:
     """
 
     def __init__(
-        self, header: Sequence[str], settings: FileSettings, parsers: Mapping[str, Parse]
+        self, header: Sequence[str], settings: Mapped, parsers: Mapping[str, Parse]
     ) -> None:
         """Raises: FeedRefused (`missing_column`)."""
         self.width = len(header)
@@ -192,7 +192,7 @@ def _parse_column(
     return values
 
 
-def _column_places(header: Sequence[str], settings: FileSettings) -> Mapping[str, tuple[int, ...]]:
+def _column_places(header: Sequence[str], settings: Mapped) -> Mapping[str, tuple[int, ...]]:
     """Field → the places of its columns in the header."""
     place = {name: n for n, name in enumerate(header) if name}
     for name, columns in settings.columns.items():
@@ -210,7 +210,7 @@ def _column_places(header: Sequence[str], settings: FileSettings) -> Mapping[str
     }
 
 
-def _code_table(name: str, settings: FileSettings) -> Mapping[str, Any] | None:
+def _code_table(name: str, settings: Mapped) -> Mapping[str, Any] | None:
     """What a sent value means in a field that holds a code; None for other fields."""
     meaning = _MEANING.get(name, str)
     if name in settings.codes:

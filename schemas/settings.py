@@ -17,9 +17,9 @@ from schemas.settings_api import ApiSettings, IdentityProvider
 from schemas.settings_audit import AuditSettings
 from schemas.settings_sharing import SharingSettings
 
-FORMATS = ("delimited", "fhir", "hl7v2")
+FORMATS = ("delimited", "excel", "fhir", "hl7v2", "xml")
 KINDS = ("client_record", "care_item", "staff")
-"""What the rows of a delimited file are."""
+"""What the rows of a delimited file or of a sheet are."""
 
 RECORD_FIELDS = (
     "local_id", "nhs_number", "nhs_number_status", "nhs_number_traced_on",
@@ -107,6 +107,26 @@ class WholeList:
 
 
 @dataclass(frozen=True)
+class SheetSettings:
+    """How to read the sheets of a workbook whose name matches `name`, with `*` and `?`, whatever
+    their case. The rest is as in `FileSettings`.
+
+    Attributes:
+        header_row: as the sheet numbers its rows; None: the first row that has the columns.
+    """
+
+    name: str
+    header_row: int | None = None
+    kind: str = "client_record"
+    date_formats: tuple[str, ...] = ("%Y-%m-%d",)
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    optional: frozenset[str] = frozenset()
+    missing_values: frozenset[str] = frozenset({"", "NULL", "null", "N/A"})
+
+
+@dataclass(frozen=True)
 class FileSettings:
     """How to read the files of one source that match `pattern`.
 
@@ -135,6 +155,15 @@ class FileSettings:
     missing_values: frozenset[str] = frozenset({"", "NULL", "null", "N/A"})
     """Texts that mean "nothing" in any column."""
     snapshot: WholeList | None = None
+    record: str | None = None
+    """For `xml`: the names of the elements that lead to a record's, from the root on; the columns
+    are then paths in a record."""
+    sheets: tuple[SheetSettings, ...] = ()
+    """For `excel`: the sheets to read; the first that matches a sheet's name counts."""
+
+
+Mapped = FileSettings | SheetSettings
+"""What says how the columns of a table of rows are mapped to fields."""
 
 
 @dataclass(frozen=True)

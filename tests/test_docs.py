@@ -16,19 +16,22 @@ import shlex
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner, Result
 
+from adapters.inbox import find_feeds
+from adapters.registry import READERS
 from cli import STRICT_EXIT, commonthread
 from consent.commands import GRANTS
 from linkage.guards import GUARDS
 from linkage.tables import WELL_KNOWN
 from schemas.codes import PURPOSES
+from schemas.columns import UnitBatch
 from schemas.errors import EXIT_CODES, SettingsError
-from schemas.identifiers import SourceId
 from schemas.records import REASONS
 from schemas.settings import (
     FIELDS_BY_KIND,
@@ -41,6 +44,7 @@ from schemas.settings import (
     Organisation,
     ReviewSettings,
     Settings,
+    SheetSettings,
     SourceSettings,
     WholeList,
 )
@@ -49,6 +53,7 @@ from schemas.settings_audit import AuditSettings, WitnessSettings
 from schemas.settings_file import parse_settings
 from schemas.settings_sharing import SharingSettings
 from service.review_queue import FACTORS, KINDS
+from tests.adapters.excel_feeds import workbook
 from tests.pages import (
     DRAWINGS,
     LOCKS,
@@ -156,6 +161,7 @@ SECTIONS: dict[str, type] = {
     "[[organisation]]": Organisation,
     "[[source]]": SourceSettings,
     "[[source.file]]": FileSettings,
+    "[[source.file.sheet]]": SheetSettings,
     "as_at": AsAt,
     "snapshot": WholeList,
 }
@@ -176,6 +182,11 @@ format = "delimited"
 organisations = ["A1A1A"]
 [[source.file]]
 as_at = { file_name = "(x)" }
+columns = { local_id = "ID" }
+[[source.file]]
+format = "excel"
+[[source.file.sheet]]
+name = "A"
 columns = { local_id = "ID" }
 [[identity_provider]]
 issuer = "https://idp.example"
@@ -216,6 +227,8 @@ def test_settings_are_those_of_the_code(heading: str) -> None:
         names -= OWN_SECTIONS
     if heading == "[[source]]":
         names = (names - {"files"}) | {"file", "format"}
+    if heading == "[[source.file]]":
+        names = (names - {"sheets"}) | {"sheet"}
     if heading == "[[identity_provider]]":
         names = (names - {"clients"}) | {"client"}
     assert set(documented(heading)) == names
@@ -227,7 +240,7 @@ def test_defaults_are_those_of_the_code(heading: str) -> None:
     for field in dataclasses.fields(SECTIONS[heading]):
         if heading == "[partnership]" and field.name in OWN_SECTIONS:
             continue
-        name = "client" if field.name == "clients" else field.name
+        name = {"clients": "client", "sheets": "sheet"}.get(field.name, field.name)
         cell = documented(heading).get(name, "*required*")
         place = (heading, field.name)
         if field.default is not dataclasses.MISSING:
@@ -288,13 +301,62 @@ def test_fields_of_files_are_those_of_the_code() -> None:
         assert len(opens) == len(OPEN_FIELDS[name])
 
 
-def test_the_example_of_a_source_is_accepted() -> None:
-    (example,) = re.findall(r"```toml\n(.*?)```", text_of("docs/data-team.md"), re.S)
-    settings = parse_settings(f'[partnership]\nname = "P"\n{example}')
-    source = settings.source("housing_support")
-    assert source
-    assert source.id == SourceId("housing_support")
-    assert [file.kind for file in source.files] == ["client_record", "care_item"]
+def example_sources() -> dict[str, SourceSettings]:
+    """The sources that the data team's guide describes."""
+    examples = re.findall(r"```toml\n(.*?)```", text_of("docs/data-team.md"), re.S)
+    settings = parse_settings('[partnership]\nname = "P"\n' + "\n".join(examples))
+    return {str(source.id): source for source in settings.sources}
+
+
+def test_the_examples_of_sources_are_accepted() -> None:
+    sources = example_sources()
+    assert set(sources) == {"housing_support", "lunch_club", "day_hospice"}
+    files = sources["housing_support"].files
+    assert [file.kind for file in files] == ["client_record", "care_item"]
+
+
+def read_example(inbox: Path, source: SourceSettings, name: str, data: bytes) -> UnitBatch:
+    """What is read of a file that lies in the inbox of a source."""
+    (inbox / source.id).mkdir()
+    (inbox / source.id / name).write_bytes(data)
+    limits = Limits(settle_seconds=0)
+    (feed,) = find_feeds(inbox, source, limits).feeds
+    (batch,) = READERS[feed.settings.format](feed, source, limits)
+    return batch
+
+
+def test_the_example_of_an_extract_is_read(tmp_path: Path) -> None:
+    client = (
+        '<Client number="7"><Name><Forename>Ann</Forename><Forename>May</Forename>'
+        "<Surname>Teal</Surname></Name><Identifier type='NHS'>9990000018</Identifier>"
+        "<Born>28/02/1931</Born><Address><Line>1 High Street</Line><Line>Bristol</Line>"
+        "<Postcode>BS1 5TR</Postcode></Address><Telephone>0117 496 0001</Telephone></Client>"
+    )
+    data = f'<Extract xmlns="urn:example"><Clients>{client}</Clients></Extract>'.encode()
+    batch = read_example(tmp_path, example_sources()["day_hospice"], "clients_1.xml", data)
+    assert (batch.rejected, batch.issues) == ((), {})
+    (found,) = batch.records.to_pylist()
+    assert (found["given"], found["family"], found["birth_date"]) == (
+        ["Ann May"], ["Teal"], "1931-02-28"
+    )  # fmt: skip
+    assert found["nhs_number"] == "9990000018"
+
+
+def test_the_example_of_a_workbook_is_read(tmp_path: Path) -> None:
+    members: list[list[object]] = [
+        ["Lunch club", None], [],
+        ["Member no", "NHS no", "Name", "Date of\nbirth", "Address", "Tel"],
+        [17, 9990000018, "Mrs Ann Teal", date(1931, 2, 28), "1 High Street, Bristol BS1 5TR", "?"],
+        [18, "#N/A", "Mr Abel Wren", "28/02/1931", "2 High Street", "0117 496 0001"],
+    ]  # fmt: skip
+    visits: list[list[object]] = [
+        ["Visits"], [], ["Member no", "Visit no", "Day", "What"],
+        [17, 1, date(2026, 2, 27), "lunch"],
+    ]  # fmt: skip
+    data = workbook({"Members 2025": members, "visits": visits})
+    batch = read_example(tmp_path, example_sources()["lunch_club"], "register_20260301.xlsx", data)
+    assert (batch.records.num_rows, batch.items.num_rows, batch.rejected) == (2, 1, ())
+    assert batch.records.column("birth_date").to_pylist() == ["1931-02-28"] * 2
 
 
 # --- links, words, named tests -----------------------------------------------------------------

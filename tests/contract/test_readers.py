@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,9 @@ from schemas.dates import Instant
 from schemas.errors import FeedRefused
 from schemas.identifiers import OdsCode, SourceId
 from schemas.records import REASONS
-from schemas.settings import FORMATS, FileSettings, Limits, SourceSettings
+from schemas.settings import FORMATS, FileSettings, Limits, SheetSettings, SourceSettings
 from service.ports import FeedFile
+from tests.adapters.excel_feeds import workbook
 
 SCHEMAS = {
     "records": RECORD_SCHEMA,
@@ -69,18 +71,35 @@ def _adt(number: int, pid: str | None = None) -> bytes:
     ]).encode() + b"\r"  # fmt: skip
 
 
+_COLUMNS = {
+    "local_id": ("ID",),
+    "nhs_number": ("NHS",),
+    "name.family": ("NAME",),
+    "birth_date": ("DOB",),
+    "address.postcode": ("PC",),
+}
+
+
+def _clients(*rows: list[object]) -> bytes:
+    header = [column for columns in _COLUMNS.values() for column in columns]
+    return workbook({"Clients": [header, *rows]})
+
+
+def _elements(*rows: list[object]) -> bytes:
+    names = [column for columns in _COLUMNS.values() for column in columns]
+    records = (
+        "".join(f"<{name}>{text}</{name}>" for name, text in zip(names, row, strict=True))
+        for row in rows
+    )
+    return f"<L><C>{'</C><C>'.join(records)}</C></L>".encode()
+
+
 SAMPLES = {
     "delimited": Sample(
         FileSettings(
             pattern="*",
             format="delimited",
-            columns={
-                "local_id": ("ID",),
-                "nhs_number": ("NHS",),
-                "name.family": ("NAME",),
-                "birth_date": ("DOB",),
-                "address.postcode": ("PC",),
-            },
+            columns=_COLUMNS,
         ),
         b"ID,NHS,NAME,DOB,PC\n"
         + b"".join(b"%d,9434765919,Quillfeather,1980-05-17,BS1 5TR\n" % n for n in range(3)),
@@ -91,6 +110,23 @@ SAMPLES = {
         b"4,9434765919,Quillfeather\xe9,1980-05-17,BS1 5TR\n"
         b",9434765919,Quillfeather,1980-05-17,BS1 5TR\n"
         b"6,9434765919,Quillfeather,1980-05-17,BS1 5TR\n",
+        rejected=4,
+    ),
+    "excel": Sample(
+        FileSettings(
+            pattern="*", format="excel", sheets=(SheetSettings("Clients", columns=_COLUMNS),)
+        ),
+        _clients(
+            *([n, 9434765919, "Quillfeather", date(1980, 5, 17), "BS1 5TR"] for n in range(3))
+        ),
+        _clients(
+            [1, "9434765919", "Quillfeather", date(1980, 5, 17), "BS1 5TR"],
+            [2, "9434765919", "Quillfeather", "=TODAY()", "BS1 5TR"],
+            [3, "9434765919", "1980-05-17", "Quillfeather", "BS1 5TR"],
+            [4, 943476591.9, "Quillfeather", date(1980, 5, 17), "BS1 5TR"],
+            [None, "9434765919", "Quillfeather", date(1980, 5, 17), "BS1 5TR"],
+            [6, "9434765919", "Quillfeather", "1980-05-17", "BS1 5TR"],
+        ),
         rejected=4,
     ),
     "fhir": Sample(
@@ -107,6 +143,17 @@ SAMPLES = {
             ]
         ),
         rejected=3,
+    ),
+    "xml": Sample(
+        FileSettings("*", "xml", record="L/C", columns={k: (v[0],) for k, v in _COLUMNS.items()}),
+        _elements(*([n, "9434765919", "Quillfeather", "1980-05-17", "BS1 5TR"] for n in range(3))),
+        _elements(
+            [1, "9434765919", "Quillfeather", "1980-05-17", "BS1 5TR"],
+            [3, "9434765919", "1980-05-17", "Quillfeather", "BS1 5TR"],
+            ["", "9434765919", "Quillfeather", "1980-05-17", "BS1 5TR"],
+            [6, "9434765919", "Quillfeather", "1980-05-17", "BS1 5TR"],
+        ),
+        rejected=2,
     ),
     "hl7v2": Sample(
         FileSettings(pattern="*", format="hl7v2"),

@@ -151,6 +151,20 @@ def _file(lines: str) -> str:
     return HEAD + SOURCE + FILE.replace("[source.file.columns]", f"{lines}\n[source.file.columns]")
 
 
+def _sheets(*sheets: str) -> str:
+    """Settings of a workbook with these sheets, each of them with the columns of a client list."""
+    blocks = (
+        f"[[source.file.sheet]]\n{lines}\ncolumns = {{ local_id = 'ID' }}\n" for lines in sheets
+    )
+    return HEAD + SOURCE.replace("delimited", "excel") + "[[source.file]]\n" + "".join(blocks)
+
+
+def _extract(lines: str, path: str) -> str:
+    """Settings of an extract with one path."""
+    file = f"[[source.file]]\n{lines}\ncolumns = {{ local_id = '{path}' }}\n"
+    return HEAD + SOURCE.replace("delimited", "xml") + file
+
+
 FAULTS = [
     ("not TOML", "x =", "not TOML"),
     ("no name", "", "partnership.name: missing"),
@@ -174,10 +188,27 @@ FAULTS = [
     ("no member", HEAD + SOURCE.replace('["RA7"]', "[]") + FILE, "expected at least one org"),
     ("no such member", HEAD + SOURCE.replace("RA7", "RA8") + FILE, "RA8 is no [[organisation]]"),
     ("a format", HEAD + SOURCE.replace("delimited", "xls") + FILE, "source[0].format: expected"),
-    ("no file", HEAD + SOURCE, "source[0].file: a delimited source needs"),
+    ("a workbook without sheets", HEAD + SOURCE.replace("delimited", "excel")
+        + "[[source.file]]\n", "file[0].sheet: a workbook needs"),
+    ("a sheet twice", _sheets("name = 'A'", "name = 'a'"), "file[0].sheet: a stands twice"),
+    ("a sheet without name", _sheets("kind = 'staff'"), "sheet[0].name: missing"),
+    ("a sheet's columns", _sheets("name = 'A'\nkind = 'staff'"), "must map 'staff_id'"),
+    ("a sheet's unknown setting", _sheets("name = 'A'\nencoding = 'x'"), "encoding: unknown"),
+    ("a sheet's header", _sheets("name = 'A'\nheader_row = 0"), "header_row: expected 1 to"),
+    ("columns beside sheets", HEAD + SOURCE.replace("delimited", "excel")
+        + "[[source.file]]\ncolumns = { local_id = 'A' }\n",
+        "columns: a file of format excel has no such setting"),
+    ("sheets in a text file", HEAD + SOURCE + FILE.replace("[source.file.columns]",
+        "[[source.file.sheet]]\nname = 'A'\n[source.file.columns]"),
+        "sheet: a file of format delimited has no such setting"),
+    ("no record", _extract("pattern = '*'", "A"), "record: expected the names of elements"),
+    ("no path of a record", _extract("record = '/A'", "A"), "record: expected the names"),
+    ("no path of a value", _extract("record = 'A'", "B//C"), "'B//C' is no path in a record"),
+    ("a path that reaches out", _extract("record = 'A'", "../B"), "'../B' is no path"),
+    ("no file", HEAD + SOURCE, "source[0].file: a source of format delimited needs"),
     ("a zone", HEAD + SOURCE + "time_zone = 'Bristol'\n" + FILE, "source[0].time_zone: 'Bristol'"),
     ("a sign in rows", HEAD + SOURCE + "identity_change_sign = 'ZPI'\n" + FILE,
-        "identity_change_sign: a delimited file says it by the action"),
+        "identity_change_sign: a file of format delimited says it by"),
     ("a sign that is no segment", HEAD + SOURCE.replace("delimited", "hl7v2")
         + "identity_change_sign = 'PID'\n", "identity_change_sign: expected a Z segment"),
     ("a sign that is no URL", HEAD + SOURCE.replace("delimited", "fhir")

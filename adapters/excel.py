@@ -1,0 +1,225 @@
+"""Reads Excel workbooks by the mappings that the settings declare for their sheets.
+
+Rules:
+- Every row below a sheet's header that shows anything is one unit. Blank rows between rows are left
+  out and counted.
+- The header is the row declared, or the first that has all the columns that may not be lacking:
+  titles and merged cells above it are passed over.
+- Sheets that nothing is declared for are left out and counted, hidden ones apart; a declared sheet
+  that is hidden is read, and that it is hidden is told. A declared sheet that is not there refuses
+  the workbook before any row is loaded.
+- A date cell in a column of dates is given as the first declared format writes it; elsewhere, and
+  where a field joins several columns, in ISO 8601.
+- An error of Excel or a formula that was never calculated in a mapped column quarantines its row,
+  unless `missing_values` has the error. So does, in a column of identifiers, a number that Excel
+  cannot have kept as it was typed: one that is not whole, or has more than 15 digits.
+- No message holds a value; a sheet is named as the settings name it, because its own name could be
+  a person's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from fnmatch import fnmatchcase
+from functools import lru_cache, partial
+
+from adapters.batches import BatchBuilder
+from adapters.delimited_lines import Row, RowFault
+from adapters.excel_book import Sheet, Workbook, open_workbook
+from adapters.excel_sheet import UNCALCULATED, Cells, Inexact, Lost, Moment, SheetRows
+from adapters.row_units import RowUnits
+from schemas.columns import UnitBatch
+from schemas.dates import read_format
+from schemas.errors import FeedRefused
+from schemas.settings import IDENTITY_FIELDS, Limits, SheetSettings, SourceSettings
+from service.ports import FeedFile
+
+HEADER_WITHIN = 100
+"""Rows with anything on them among which a header is looked for."""
+_ISO_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M")
+_DATES = frozenset({
+    "as_at", "birth_date", "death_date", "nhs_number_traced_on", "start", "end", "recorded_at",
+})  # fmt: skip
+_NUMBERS = frozenset({
+    "nhs_number", "replaced_by", "former_local_id", "gp_practice", "organisation", "address.uprn",
+    "phone", "mobile", "code", *IDENTITY_FIELDS,
+})  # fmt: skip
+"""Fields of which every digit counts, beside `identifier.SYSTEM`."""
+
+
+def read_excel(feed: FeedFile, source: SourceSettings, limits: Limits) -> Iterator[UnitBatch]:
+    """The rows of a workbook's sheets as batches. Raises (as it goes): FeedRefused."""
+    with open_workbook(feed.path, limits) as book:
+        builder = BatchBuilder(limits.batch_units)
+        for sheet, settings in _chosen(book, feed.settings.sheets, builder):
+            place, units = _place(sheet, settings), None
+            cells = SheetRows(book, sheet, limits.max_unit_bytes)
+            rows = _MappedRows(cells, settings, place, builder)
+            for header, block in rows.blocks():
+                if units is None:
+                    units = RowUnits(header, rows.settings, source, builder)
+                yield from units.load(block, partial(_where, place))
+        last = builder.take()
+        if last.units or last.issues:
+            yield last
+
+
+def _chosen(
+    book: Workbook, declared: Sequence[SheetSettings], builder: BatchBuilder
+) -> list[tuple[Sheet, SheetSettings]]:
+    """The sheets to read, in the order of the workbook. Raises: FeedRefused."""
+    chosen: list[tuple[Sheet, SheetSettings]] = []
+    for sheet in book.sheets:
+        name = sheet.name.casefold()
+        settings = next((s for s in declared if fnmatchcase(name, s.name.casefold())), None)
+        if settings is not None:
+            chosen.append((sheet, settings))
+            if sheet.hidden:
+                builder.issue(_place(sheet, settings), "sheet is hidden")
+        else:
+            builder.issue("workbook", f"{'hidden ' if sheet.hidden else ''}sheet not mapped")
+    for settings in declared:
+        if all(settings is not found for _, found in chosen):
+            raise FeedRefused(
+                "missing_sheet",
+                f"sheet {settings.name!r} is not among the {len(book.sheets)} of the workbook",
+            )
+    return chosen
+
+
+def _place(sheet: Sheet, settings: SheetSettings) -> str:
+    exact = sheet.name.casefold() == settings.name.casefold()
+    return f"sheet {settings.name}" if exact else f"sheet {sheet.place} ({settings.name})"
+
+
+def _where(place: str, number: int) -> str:
+    return f"{place}, row {number}"
+
+
+class _MappedRows:
+    """The rows of one sheet by its mapping.
+
+    Attributes:
+        settings: the sheet's, reading also the dates that date cells are given as.
+    """
+
+    def __init__(
+        self, rows: SheetRows, settings: SheetSettings, place: str, builder: BatchBuilder
+    ) -> None:
+        self._rows, self._place, self._builder = rows, place, builder
+        self._declared = settings
+        formats = dict.fromkeys((*settings.date_formats, *_ISO_FORMATS))
+        self.settings = replace(settings, date_formats=tuple(formats))
+        self._needed = {c for columns in settings.columns.values() for c in columns}
+        self._needed -= settings.optional
+        self._header: list[str] = []
+        self._dates: list[int] = []
+        self._mapped: list[tuple[int, str]] = []
+
+    def blocks(self) -> Iterator[tuple[list[str], list[Row]]]:
+        """The header, and rows below it, some at a time. Raises (as it goes): FeedRefused."""
+        looked, nearest, last = 0, len(self._needed), 0
+        for read in self._rows.blocks():
+            block: list[Row] = []
+            for number, cells in read:
+                if cells is not None and not any(map(str.strip, cells.values())):
+                    continue
+                if self._header:
+                    if number > last + 1:
+                        self._builder.issue(self._place, "blank row", number - last - 1)
+                    block.append(self._row(number, cells))
+                elif cells is not None:
+                    looked += 1
+                    nearest = min(nearest, self._look_for_header(number, cells))
+                    if looked == HEADER_WITHIN and not self._header:
+                        raise self._no_header(nearest)
+                last = number
+            if self._header:
+                yield self._header, block
+        if not self._header:
+            raise self._no_header(nearest)
+
+    def _look_for_header(self, number: int, cells: Cells) -> int:
+        """Takes the row for the header if it is one; how many columns it lacks. Raises:
+        FeedRefused."""
+        names = {column: " ".join(text.split()) for column, text in cells.items()}
+        lacking = len(self._needed - set(names.values()))
+        row = self._declared.header_row
+        if lacking == 0 if row is None else number == row:
+            header = [names.get(column, "") for column in range(max(names) + 1)]
+            for name in self._needed | self._declared.optional:
+                if header.count(name) > 1:
+                    raise FeedRefused(
+                        "not_the_format",
+                        f"{_where(self._place, number)}: column {name!r} stands twice",
+                    )
+            self._take_header(header)
+        return lacking
+
+    def _take_header(self, header: list[str]) -> None:
+        self._header = header
+        place = {name: at for at, name in enumerate(header) if name}
+        for field, columns in self._declared.columns.items():
+            found = [place[column] for column in columns if column in place]
+            self._mapped += [(at, field) for at in found]
+            if field in _DATES and len(columns) == 1:
+                self._dates += found
+
+    def _no_header(self, nearest: int) -> FeedRefused:
+        row = self._declared.header_row
+        if row is not None:
+            message = f"row {row}, declared as the header, shows nothing"
+        else:
+            message = (
+                f"no row has all the columns that are mapped; the likest lacks {nearest} of"
+                f" {len(self._needed)} (looked at {HEADER_WITHIN} rows that show anything)"
+            )
+        return FeedRefused("missing_column", f"{self._place}: {message}")
+
+    def _row(self, number: int, cells: Cells | None) -> Row:
+        if cells is None:
+            return number, RowFault("too_long", "the row is over max_unit_bytes"), b""
+        header, get = self._header, cells.get
+        if next(reversed(cells)) >= len(header):
+            self._builder.issue(self._place, "value beside the header's columns")
+        fields = [get(at, "") for at in range(len(header))]
+        raw = "\t".join(fields)
+        for at, field in self._mapped:
+            if type(fields[at]) is not str:
+                fault = self._fault(field, header[at], fields[at])
+                if fault:
+                    return number, fault, raw
+        for at in self._dates:
+            if type(fields[at]) is Moment:
+                fields[at] = _as_written(fields[at], self._declared.date_formats)
+        return number, fields, raw
+
+    def _fault(self, field: str, column: str, value: str) -> RowFault | None:
+        """What speaks against loading a row with this value."""
+        message = ""
+        if value is UNCALCULATED:
+            message = "a formula that was never calculated: open the workbook in Excel and save it"
+        elif type(value) is Lost and value not in self._declared.missing_values:
+            message = "an error of Excel (#N/A, #REF! and their like)"
+        elif type(value) is Inexact and (field in _NUMBERS or field.startswith("identifier.")):
+            message = "a number that is not whole or has over 15 digits: format it as text"
+        if not message:
+            return None
+        return RowFault("bad_value", f"column {column!r} holds {message}", field)
+
+
+@lru_cache(maxsize=65_536)
+def _as_written(text: str, formats: tuple[str, ...]) -> str:
+    """A date or time in ISO 8601 as the first of the formats writes it that loses nothing and is
+    read as what it is; else as it stands."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return str(text)  # a time of day
+    for fmt in formats:
+        written = moment.strftime(fmt)
+        if next((m for f in formats if (m := read_format(written, f))), None) == moment:
+            return written
+    return str(text)
