@@ -102,17 +102,17 @@ def _zip_member(raw: BinaryIO) -> Iterator[BinaryIO]:
     # RuntimeError what it raises of an encrypted member.
     try:
         archive = zipfile.ZipFile(raw)
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
         raise FeedRefused("torn", f"the zip file is damaged ({type(error).__name__})") from None
     with archive:
-        members = [m for m in archive.infolist() if not m.is_dir()]
+        members = [m for m in archive.infolist() if not m.filename.endswith("/")]
         if len(members) != 1:
             raise FeedRefused(
                 "not_the_format", f"a zipped feed holds exactly one file; this holds {len(members)}"
             )
         try:
             stream = archive.open(members[0])
-        except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        except (RuntimeError, NotImplementedError, zipfile.BadZipFile, OSError) as error:
             raise FeedRefused(
                 "not_the_format", f"the zip file cannot be opened ({type(error).__name__})"
             ) from None

@@ -295,14 +295,21 @@ def _empty(conn: Connection, numbers: Sequence[int], persons: Sequence[tuple[str
 
 
 def _destroy(database: Database, group: str, keys: Sequence[int], now: Instant) -> int:
-    """Destroys keys under which nothing is left that stays; returns how many."""
-    with database.writing() as conn:
-        _wait(conn)
-        # The key of this process's own may be among them, where another's erasure died.
-        database.keys.held_back(group)
-        _reseal(database, conn, group, _under(conn, keys))
-        database.keys.destroy(group, keys, now)
-    return len(keys)
+    """Destroys keys under which nothing is left that stays; returns how many.
+
+    What was sealed anew is committed first: a key that is destroyed does not come back with a
+    transaction that fails.
+    """
+    while True:
+        with database.writing() as conn:
+            _wait(conn)
+            # The key of this process's own may be among them, where another's erasure died.
+            database.keys.held_back(group)
+            left = _under(conn, keys)
+            if not left:
+                database.keys.destroy(group, keys, now)
+                return len(keys)
+            _reseal(database, conn, group, left)
 
 
 def _finish(database: Database, now: Instant) -> int:

@@ -64,6 +64,17 @@ def test_refused(tmp_path: Path, data: bytes, reason: str) -> None:
     assert caught.value.reason == reason
 
 
+def test_whatever_byte_of_a_zip_is_altered_it_is_read_or_refused(tmp_path: Path) -> None:
+    sound = zipped(a=b"plain")
+    for place in range(4, len(sound)):
+        for other in (0, 1, 127, 255):
+            data = sound[:place] + bytes([other]) + sound[place + 1 :]
+            try:
+                assert len(content(tmp_path, data)) <= len(b"plain")
+            except FeedRefused as refused:
+                assert refused.reason in ("torn", "not_the_format")  # noqa: PT017
+
+
 def test_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FeedRefused, match="unreadable"), open_feed(tmp_path / "gone", Limits()):
         pass

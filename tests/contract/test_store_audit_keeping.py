@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select, text
 
 from audit.actions import EventClass, class_of
 from audit.events import AUDIT_ERASE, AuditEvent, EventOutcome
@@ -207,6 +209,35 @@ def test_who_finishes_anothers_erasure_does_not_seal_under_what_goes(
         with pytest.raises(KeyboardInterrupt):
             shred(store, access=DAYS[5])
     worker.append_event(said(at=DAYS[11], actor="after"))
+    assert shred(worker, access=DAYS[5]).keys == 1
+    assert [event.actor for event in worker.events() if event.action == "read"] == ["after"]
+    worker.database.engine.dispose()
+    other.close()
+
+
+def test_a_commit_that_fails_takes_no_key_with_it(
+    store: SqlStore, url: str, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stays is sealed anew, and that is durable, before the key goes."""
+    worker, other = _worker(url, keys)
+    worker.append_event(said())
+    with monkeypatch.context() as dying:
+        dying.setattr(audit_keeping, "_destroy", lambda *_: 0)
+        shred(store, access=DAYS[5])
+    worker.append_event(said(at=DAYS[11], actor="after"))
+    writing = worker.database.writing
+
+    @contextmanager
+    def failing(**given: Any) -> Iterator[Connection]:
+        with writing(**given) as conn:
+            yield conn
+            raise StoreError("no room")
+
+    with monkeypatch.context() as full:
+        full.setattr(worker.database, "writing", failing)
+        with pytest.raises(StoreError, match="no room"):
+            shred(worker, access=DAYS[5])
+    assert [event.actor for event in worker.events() if event.action == "read"] == ["after"]
     assert shred(worker, access=DAYS[5]).keys == 1
     assert [event.actor for event in worker.events() if event.action == "read"] == ["after"]
     worker.database.engine.dispose()
