@@ -11,8 +11,8 @@ Rules:
 - A date cell in a column of dates is given as the first declared format writes it; elsewhere, and
   where a field joins several columns, in ISO 8601.
 - An error of Excel or a formula that was never calculated in a mapped column quarantines its row,
-  unless `missing_values` has the error. So does, in a column of identifiers, a number that Excel
-  cannot have kept as it was typed: one that is not whole, or has more than 15 digits.
+  unless `missing_values` has the error. So does, in a column of identifiers, what Excel cannot have
+  kept as it was typed: a date, a number that is not whole or has more than 15 digits.
 - No message holds a value; a sheet is named as the settings name it, because its own name could be
   a person's.
 """
@@ -29,6 +29,7 @@ from adapters.batches import BatchBuilder
 from adapters.delimited_lines import Row, RowFault
 from adapters.excel_book import Sheet, Workbook, open_workbook
 from adapters.excel_sheet import UNCALCULATED, Cells, Inexact, Lost, Moment, SheetRows
+from adapters.feed_bytes import expanded_limit
 from adapters.row_units import RowUnits
 from schemas.columns import UnitBatch
 from schemas.dates import read_format
@@ -36,8 +37,11 @@ from schemas.errors import FeedRefused
 from schemas.settings import IDENTITY_FIELDS, Limits, SheetSettings, SourceSettings
 from service.ports import FeedFile
 
+_TOO_LONG = RowFault("too_long", "the row is over max_unit_bytes")
 HEADER_WITHIN = 100
 """Rows with anything on them among which a header is looked for."""
+HELD = 1 << 23
+"""Characters of rows handed on at a time."""
 _ISO_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M")
 _DATES = frozenset({
     "as_at", "birth_date", "death_date", "nhs_number_traced_on", "start", "end", "recorded_at",
@@ -53,10 +57,11 @@ def read_excel(feed: FeedFile, source: SourceSettings, limits: Limits) -> Iterat
     """The rows of a workbook's sheets as batches. Raises (as it goes): FeedRefused."""
     with open_workbook(feed.path, limits) as book:
         builder = BatchBuilder(limits.batch_units)
+        room = _Room(expanded_limit(feed.size, limits))
         for sheet, settings in _chosen(book, feed.settings.sheets, builder):
             place, units = _place(sheet, settings), None
             cells = SheetRows(book, sheet, limits.max_unit_bytes)
-            rows = _MappedRows(cells, settings, place, builder)
+            rows = _MappedRows(cells, settings, place, builder, limits.max_unit_bytes, room)
             for header, block in rows.blocks():
                 if units is None:
                     units = RowUnits(header, rows.settings, source, builder)
@@ -98,6 +103,23 @@ def _where(place: str, number: int) -> str:
     return f"{place}, row {number}"
 
 
+class _Room:
+    """How many characters the workbook's rows may still show: a cell of a few bytes can name a
+    shared text of any length."""
+
+    def __init__(self, characters: int) -> None:
+        self._left = characters
+
+    def taken(self, characters: int) -> int:
+        """As many, taken from the room. Raises: FeedRefused."""
+        self._left -= characters
+        if self._left < 0:
+            raise FeedRefused(
+                "bomb", "the rows expand beyond the limit; see [limits] in partnership.toml"
+            )
+        return characters
+
+
 class _MappedRows:
     """The rows of one sheet by its mapping.
 
@@ -106,9 +128,16 @@ class _MappedRows:
     """
 
     def __init__(
-        self, rows: SheetRows, settings: SheetSettings, place: str, builder: BatchBuilder
+        self,
+        rows: SheetRows,
+        settings: SheetSettings,
+        place: str,
+        builder: BatchBuilder,
+        most: int,
+        room: _Room,
     ) -> None:
         self._rows, self._place, self._builder = rows, place, builder
+        self._most, self._room = most, room
         self._declared = settings
         formats = dict.fromkeys((*settings.date_formats, *_ISO_FORMATS))
         self.settings = replace(settings, date_formats=tuple(formats))
@@ -123,6 +152,7 @@ class _MappedRows:
         looked, nearest, last = 0, len(self._needed), 0
         for read in self._rows.blocks():
             block: list[Row] = []
+            held = 0
             for number, cells in read:
                 if cells is not None and not any(map(str.strip, cells.values())):
                     continue
@@ -130,10 +160,15 @@ class _MappedRows:
                     if number > last + 1:
                         self._builder.issue(self._place, "blank row", number - last - 1)
                     block.append(self._row(number, cells))
+                    held += self._room.taken(len(block[-1][-1]))
+                    if held > HELD:
+                        yield self._header, block
+                        block, held = [], 0
                 elif cells is not None:
                     looked += 1
                     nearest = min(nearest, self._look_for_header(number, cells))
-                    if looked == HEADER_WITHIN and not self._header:
+                    declared = self._declared.header_row is not None
+                    if looked == HEADER_WITHIN and not self._header and not declared:
                         raise self._no_header(nearest)
                 last = number
             if self._header:
@@ -180,11 +215,13 @@ class _MappedRows:
 
     def _row(self, number: int, cells: Cells | None) -> Row:
         if cells is None:
-            return number, RowFault("too_long", "the row is over max_unit_bytes"), b""
+            return number, _TOO_LONG, b""
         header, get = self._header, cells.get
         if next(reversed(cells)) >= len(header):
             self._builder.issue(self._place, "value beside the header's columns")
         fields = [get(at, "") for at in range(len(header))]
+        if sum(map(len, fields)) > self._most:  # a short cell can name a shared text of any length
+            return number, _TOO_LONG, b""
         raw = "\t".join(fields)
         for at, field in self._mapped:
             if type(fields[at]) is not str:
@@ -203,8 +240,10 @@ class _MappedRows:
             message = "a formula that was never calculated: open the workbook in Excel and save it"
         elif type(value) is Lost and value not in self._declared.missing_values:
             message = "an error of Excel (#N/A, #REF! and their like)"
-        elif type(value) is Inexact and (field in _NUMBERS or field.startswith("identifier.")):
-            message = "a number that is not whole or has over 15 digits: format it as text"
+        elif type(value) in (Inexact, Moment) and (
+            field in _NUMBERS or field.startswith("identifier.")
+        ):
+            message = "a date, or a number that is not whole or over 15 digits: format it as text"
         if not message:
             return None
         return RowFault("bad_value", f"column {column!r} holds {message}", field)

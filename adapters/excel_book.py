@@ -34,8 +34,12 @@ _OLD_CONTAINER = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _MOST_PARTS = 10_000
 _CHUNK = 1 << 16
-_MOMENT_FORMATS = frozenset([*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)])
+_MOMENT_FORMATS = frozenset(
+    map(str, [*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)])
+)
 """Numbers of the built-in formats that show dates and times (ECMA-376 18.8.30)."""
+_LONGEST_FORMAT = 255
+"""Characters of a number format; Excel writes no longer one."""
 _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?![hms]+\])[^\]]*\]', re.IGNORECASE)
 """What a number format shows as it stands, or does not show."""
 _ESCAPED = re.compile("_x((?![Dd][89A-Fa-f])[0-9A-Fa-f]{4})_")
@@ -128,6 +132,8 @@ class Workbook:
             _refuse_document_type(stream.peek(_CHUNK)[:_CHUNK])
             try:
                 for _, item in etree.iterparse(stream, tag="{*}si", **_SAFE):
+                    if not texts and item.getroottree().docinfo.internalDTD is not None:
+                        raise _DOCUMENT_TYPE
                     texts.append(string_of(item))
                     item.clear()
                     while item.getprevious() is not None:
@@ -144,6 +150,9 @@ _SAFE: dict[str, Any] = {
     "load_dtd": False,
     "huge_tree": False,
 }
+_DOCUMENT_TYPE = FeedRefused(
+    "bomb", "a part of the workbook declares a document type, or is not in UTF-8"
+)
 _MALFORMED = FeedRefused("bad_syntax", "a part of the workbook is not well-formed XML")
 
 
@@ -206,9 +215,7 @@ def parse_part(data: bytes) -> etree._Element:
 
 def _refuse_document_type(data: bytes) -> None:
     if b"<!DOCTYPE" in data or b"\0" in data:
-        raise FeedRefused(
-            "bomb", "a part of the workbook declares a document type, or is not in UTF-8"
-        )
+        raise _DOCUMENT_TYPE
 
 
 def _sheets(book: etree._Element, parts: dict[str, str]) -> Iterator[Sheet]:
@@ -224,7 +231,7 @@ def string_of(item: etree._Element) -> str:
     """The text of a string item: its runs put together, without reading aids."""
     plain = [t.text or "" for t in item.iterfind("{*}t")]
     runs = [t.text or "" for t in item.iterfind("{*}r/{*}t")]
-    return unescaped("".join(plain or runs))
+    return unescaped("".join([*plain, *runs]))
 
 
 def unescaped(text: str) -> str:
@@ -242,7 +249,11 @@ def _shown(styles: etree._Element) -> list[int]:
 
 def _kind(number: str, own: dict[str | None, str]) -> int:
     if number not in own:
-        return MOMENT if number.isdigit() and int(number) in _MOMENT_FORMATS else PLAIN
+        return MOMENT if number in _MOMENT_FORMATS else PLAIN
+    if len(own[number]) > _LONGEST_FORMAT:
+        raise FeedRefused(
+            "bad_syntax", "a number format of the workbook is longer than Excel's own"
+        )
     shown = _LITERAL.sub("", own[number].partition(";")[0])
     if re.search("[dmyhs]", shown, re.IGNORECASE) and "general" not in shown.lower():
         return MOMENT

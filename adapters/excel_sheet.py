@@ -92,6 +92,8 @@ class SheetRows:
                 stop = data.find(end)
                 if stop >= 0:
                     yield self._rows(data[:stop])
+                    while stream.read(_BLOCK):
+                        pass  # the checksum of the part is compared at its end
                     return
                 cut = data.rfind(start)
                 if cut > 0:
@@ -145,7 +147,7 @@ class SheetRows:
             if within != (bool(column) or end == "</row>"):
                 return None
             if column:
-                if kind == "s" and sent.isdecimal() and int(sent) < len(strings):
+                if kind == "s" and _few_digits(sent) and int(sent) < len(strings):
                     shown = strings[int(sent)]
                 else:
                     shown = shows(kind, style, sent, bool(formula))
@@ -170,7 +172,7 @@ class SheetRows:
         root = parse_part(self._head + b"<" + name + b"sheetData>" + block + close)
         for row in root.iterfind("{*}sheetData/{*}row"):
             given = row.get("r") or ""
-            self._number = int(given) if given.isdecimal() else self._number + 1
+            self._number = int(given) if _few_digits(given) else self._number + 1
             cells: Cells = {}
             column = -1
             for cell in row.iterfind("{*}c"):
@@ -197,7 +199,7 @@ class SheetRows:
             return UNCALCULATED if formula else ""
         if kind in ("", "n"):
             return self._number_shown(style, sent)
-        if kind == "s" and sent.isdecimal() and int(sent) < len(self._book.strings):
+        if kind == "s" and _few_digits(sent) and int(sent) < len(self._book.strings):
             return self._book.strings[int(sent)]
         if kind not in _OTHER_TYPES:
             raise self._damaged()
@@ -208,10 +210,11 @@ class SheetRows:
         return FeedRefused("bad_syntax", f"{where}: a cell is not as ECMA-376 says")
 
     def _number_shown(self, style: str, value: str) -> str:
-        try:
-            shown = self._book.shown[int(style)] if style else self._book.shown[0]
-        except IndexError:
-            raise self._damaged() from None
+        shows = self._book.shown
+        at = int(style) if _few_digits(style) else 0 if not style else len(shows)
+        if at >= len(shows):
+            raise self._damaged()
+        shown = shows[at]
         if shown == MOMENT:
             if value not in self._moments:
                 self._moments[value] = _serial_text(value, self._book.from_1904) or Inexact(value)
@@ -229,6 +232,11 @@ def _next_row(stream: BinaryIO, tail: bytes, start: bytes, end: bytes) -> bytes:
             return tail[min(places) :]
         tail = tail[-len(end) :]
     return b"<"
+
+
+def _few_digits(text: str) -> bool:
+    """Whether it is a number such as counts rows, styles or texts."""
+    return len(text) < _MOST_DIGITS and text.isdecimal()
 
 
 def _numbered(attributes: str, before: int) -> int:

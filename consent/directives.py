@@ -37,7 +37,6 @@ CODES: dict[str, Meaning] = {
     "XaKII": Meaning(DirectiveKind.GP_DISSENT, True),
     "93C0": Meaning(DirectiveKind.GP_DISSENT, False),
     "XaKRv": Meaning(DirectiveKind.GP_DISSENT, False),
-    "9Nd7": Meaning(DirectiveKind.GP_DISSENT, False),
     # Read v2 and CTV3: dissent from secondary use of what the practice holds (Type 1).
     "9Nu0": Meaning(DirectiveKind.TYPE_1, True),
     "XaZ89": Meaning(DirectiveKind.TYPE_1, True),
@@ -46,13 +45,13 @@ CODES: dict[str, Meaning] = {
     # SNOMED CT: the same, as practices send them today.
     "416409005": Meaning(DirectiveKind.GP_DISSENT, True),
     "417528008": Meaning(DirectiveKind.GP_DISSENT, False),
-    "425691002": Meaning(DirectiveKind.GP_DISSENT, False),
     "827241000000103": Meaning(DirectiveKind.TYPE_1, True),
     "827261000000102": Meaning(DirectiveKind.TYPE_1, False),
 }
 """Code → what it says (UK SNOMED CT subset 43961000000137, Read v2 chapters 93C and 9Nd to 9Nu).
 Read codes are compared without their trailing dots. What is said of the national shared record
-alone (93C2, 93C3, 417370002, 416308001) neither begins nor ends a wish about this one."""
+alone (93C2, 93C3, 417370002, 416308001) neither begins nor ends a wish about this one, and consent
+to sharing in general (9Nd7, 425691002) ends no refusal of it."""
 
 _SCOPES: dict[str, DirectiveKind] = {
     "patient-privacy": DirectiveKind.GP_DISSENT,

@@ -47,6 +47,10 @@ class SealedItem(msgspec.Struct, frozen=True):
     received_at: Instant
     payload: bytes
 
+    def __repr__(self) -> str:
+        """Without the payload, sealed as it is."""
+        return f"SealedItem({self.care_item_id}, {self.name!r})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Provision:

@@ -32,6 +32,7 @@ TELLS_OF_NOBODY = frozenset({
     "with_items", "add_quality_pairs", "quality_pairs", "record_sources", "source_states",
     "last_feeds", "counts", "erase", "finish_erasures", "barred_units", "save", "sign",
     "append_event", "events", "live_versions", "prepared", "keep_prepared", "recent_columns",
+    "published_run",
 })  # fmt: skip
 """Methods of the store that pass: they count, write, or give ids of records that no other tells of,
 or serve what shows nothing to anybody."""

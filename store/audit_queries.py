@@ -176,9 +176,9 @@ def _pages(
                 rows = [(row[0], row[1]) for row in conn.execute(part)]
             if rows:
                 yield rows
+            left = None if left is None else left - len(rows)
             if len(rows) < most:
                 break
-            left = None if left is None else left - len(rows)
             lowest, highest = (lowest, rows[-1][0] - 1) if down else (rows[-1][0] + 1, highest)
 
 

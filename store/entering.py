@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -117,6 +117,32 @@ def opened_bodies(
     plains = database.sealer.unseal_many(audit_event, "body", held)
     for (seq, _), plain in zip(held, plains, strict=True):
         yield seq, plain[:SALT_BYTES], plain[SALT_BYTES:]
+
+
+def keys_gone(database: Database, keys: Collection[int]) -> set[int]:
+    """Those of the data keys that are in the keystore no more."""
+    keystore = database.keys.keystore
+    return {key for key in keys if not keystore.data_keys(key, key)}
+
+
+def seal_anew(
+    database: Database, conn: Connection, sealed: Sequence[tuple[int, int | None, Salted]]
+) -> int:
+    """Seals events anew whose key was destroyed when they came in, within a writing transaction;
+    how many. What was erased meanwhile stays so.
+
+    Args: `sealed`: number, key (None: erased) and event of rows that are in the log.
+    """
+    next_value(conn, EVENTS, 0)  # no erasure comes between
+    gone = keys_gone(database, {key for _, key, _ in sealed if key is not None})
+    told = {seq: one for seq, key, one in sealed if key in gone}
+    still = audit_event.c.seq.in_(told), audit_event.c.key_id.in_(gone)
+    numbers = sorted(conn.scalars(select(audit_event.c.seq).where(*still)))
+    for event_class in {told[seq].event_class for seq in numbers}:
+        database.keys.drop_destroyed(key_group(event_class))
+    bodies = _bodies(database, numbers, [told[seq] for seq in numbers])
+    changed = [(seq, key_of(body), body) for seq, body in zip(numbers, bodies, strict=True)]
+    return database.bulk.update(conn, audit_event, "seq", ("key_id", "body"), changed)
 
 
 # --- events of before there were entries ----------------------------------------------------------

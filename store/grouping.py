@@ -10,9 +10,11 @@ Rules:
   held the lock ever since. Else nothing is written, and the group goes the way of SQLite's; the
   more often in a row that happens, the longer is it before the short way is tried again, because
   then other processes write as much.
-- A transaction that destroyed a key and then failed leaves no version behind. So the keys are
-  looked for again when the statement is through: what was sealed under one that has gone is sealed
-  anew before anybody is told that it is kept.
+- A transaction that destroyed a key and then failed leaves no version behind, and a database that
+  failed over may give a version again. So the keys are looked for when the statement is through:
+  what was sealed under one that has gone is sealed anew before anybody is told that it is kept.
+  Where that fails, the events go to the second journal, which finds them and does it
+  (store/reconciling.py).
 """
 
 from __future__ import annotations
@@ -25,13 +27,14 @@ from sqlalchemy import Connection, text
 
 from store.audit_tables import audit_event, audit_event_person
 from store.bulk import Rows, arrays
-from store.database import EVENTS, Database, next_value
+from store.database import EVENTS, Database
 from store.entering import (
     EVENT_COLUMNS,
     PERSON_COLUMNS,
     Salted,
     event_rows,
-    key_group,
+    keys_gone,
+    seal_anew,
     write_salted,
 )
 from store.sealing import key_of
@@ -106,30 +109,16 @@ class GroupWriter:
             version = _answered(conn, _AT_ONCE, given)
         if version is None:
             return False
-        self._check_keys(told, rows)
+        self._check_keys(told, rows, patience_ms)
         self._place = _Place(numbers[-1], version)
         return True
 
-    def _check_keys(self, told: Sequence[Salted], rows: Rows) -> None:
+    def _check_keys(self, told: Sequence[Salted], rows: Rows, patience_ms: int) -> None:
         """Seals anew what was sealed under a key that has gone meanwhile."""
-        keys = self._database.keys
-        bodies = {row[0]: row[-1] for row in rows}
-        there = {key_of(body) for body in bodies.values()}
-        gone = {key for key in there if not keys.keystore.data_keys(key, key)}
-        if not gone:
-            return
-        with self._database.writing() as conn:
-            next_value(conn, EVENTS, 0)
-            for (seq, body), one in zip(bodies.items(), told, strict=True):
-                if key_of(body) in gone:
-                    group = key_group(one.event_class.value)
-                    keys.drop_destroyed(group)
-                    plain = one.salt + one.told
-                    anew = self._database.sealer.seal(group, audit_event, "body", seq, plain)
-                    changed = [(seq, key_of(anew), anew)]
-                    self._database.bulk.update(
-                        conn, audit_event, "seq", ("key_id", "body"), changed
-                    )
+        sealed = [(row[0], key_of(row[-1]), one) for row, one in zip(rows, told, strict=True)]
+        if keys_gone(self._database, {key for _, key, _ in sealed}):
+            with self._database.writing(patience_ms=patience_ms) as conn:
+                seal_anew(self._database, conn, sealed)
 
 
 def _answered(conn: Connection, statement: str, given: Sequence[object]) -> str | None:

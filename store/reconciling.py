@@ -7,6 +7,8 @@ Rules:
 - Events keep their own time. One event of the log says of each file how many came in and of when.
 - What does not open is told in the log once, by file and place, and the file stays for somebody to
   look at it. It is read again at each turn, so that it comes in once the right keys are there.
+- An event that the database refuses is told likewise; it holds up neither those after it nor other
+  files.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from schemas.dates import Clock
 from schemas.errors import InvalidValue, StoreError
 from store.audit_tables import audit_event, audit_journal
 from store.database import EVENTS, Database, next_value
-from store.entering import DECODER, Salted, salted, write_salted
+from store.entering import DECODER, Salted, salted, seal_anew, write_salted
 from store.journal import Journal, Kept, is_left, read_journal, remove
 
 RECONCILED, DAMAGED = "journal-reconciled", "journal-damaged"
@@ -38,7 +40,15 @@ def reconcile(database: Database, journal: Journal, clock: Clock) -> int:
 
     Raises: StoreError: the database does not take them yet, or a file cannot be read.
     """
-    return sum(_reconcile_file(database, journal, path, clock) for path in journal.files())
+    brought, failed = 0, None
+    for path in journal.files():
+        try:
+            brought += _reconcile_file(database, journal, path, clock)
+        except StoreError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+    return brought
 
 
 def _reconcile_file(database: Database, journal: Journal, path: Path, clock: Clock) -> int:
@@ -56,14 +66,18 @@ def _reconcile_file(database: Database, journal: Journal, path: Path, clock: Clo
     if read.damaged and not told:
         # Before any page: once the file is read beyond its damage, nobody sees that again.
         _tell_damage(database, path.name, read.damaged, clock)
-    brought = 0
+    brought, refused = 0, False
     for at in range(0, len(read.events), _PAGE):
         page = read.events[at : at + _PAGE]
-        taken = _write_page(database, path.name, seen, page, clock)
+        try:
+            taken = _write_page(database, path.name, seen, page, clock)
+        except StoreError:
+            taken = _write_singly(database, path.name, seen, page, clock)
+            refused = True
         if taken is None:
             return brought  # another process is at it
         seen, brought = page[-1].end, brought + taken
-    if left and not told and not read.damaged:
+    if left and not told and not read.damaged and not refused:
         remove(path)
     return brought
 
@@ -90,7 +104,15 @@ def _write_page(
         next_value(conn, EVENTS, 0)  # others wait here, on both databases
         if _state(conn, name)[0] != seen:
             return None
-        new = _not_held(conn, [_of_journal(one) for one in page])
+        told = [_of_journal(one) for one in page]
+        held = _held(conn, told)
+        new = [one for one in told if _entry(one) not in held]
+        # A writer that found no time to look after a key that went left that to this one.
+        seal_anew(
+            database,
+            conn,
+            [(*held[_entry(one)], one) for one in told if _entry(one) in held],
+        )
         if new:
             times = sorted(one.event.at for one in new)
             said = _event(clock, RECONCILED, EventOutcome.PERMITTED, file=name, events=len(new),
@@ -100,15 +122,38 @@ def _write_page(
         return len(new)
 
 
+def _write_singly(
+    database: Database, name: str, seen: int, page: Sequence[Kept], clock: Clock
+) -> int | None:
+    """As `_write_page`, event by event; those that are refused are told and passed over. Raises:
+    StoreError: the database takes nothing at all."""
+    brought = 0
+    for one in page:
+        try:
+            taken = _write_page(database, name, seen, [one], clock)
+        except StoreError:
+            _tell_damage(database, name, [(seen, one.end)], clock, read_to=one.end)
+            taken = 0
+        if taken is None:
+            return None
+        seen, brought = one.end, brought + taken
+    return brought
+
+
 def _tell_damage(
-    database: Database, name: str, damaged: Sequence[tuple[int, int]], clock: Clock
+    database: Database,
+    name: str,
+    damaged: Sequence[tuple[int, int]],
+    clock: Clock,
+    **state: int,
 ) -> None:
+    """Writes down which bytes of a file do not come in, and how far it has been read."""
     said = _event(clock, DAMAGED, EventOutcome.FAILED, file=name, bytes=[list(d) for d in damaged])
     with database.writing() as conn:
         next_value(conn, EVENTS, 0)
-        if not _state(conn, name)[1]:
+        if state or not _state(conn, name)[1]:
             write_salted(database, conn, [salted(said)])
-            _set_state(conn, name, damaged=1)
+            _set_state(conn, name, damaged=1, **state)
 
 
 def _of_journal(kept: Kept) -> Salted:
@@ -120,13 +165,17 @@ def _of_journal(kept: Kept) -> Salted:
     return Salted(event, event_class, kept.salt, kept.told)
 
 
-def _not_held(conn: Connection, told: Sequence[Salted]) -> list[Salted]:
-    """Those that the database did not take after all: a commit may have ended well although its
-    connection was lost. Salt makes entries unlike."""
+def _entry(told: Salted) -> bytes:
+    return entry_of_bytes(told.salt, told.told)
+
+
+def _held(conn: Connection, told: Sequence[Salted]) -> dict[bytes, tuple[int, int | None]]:
+    """Entry → number and key (None: erased since) of what the database took after all: a commit may
+    have ended well although its connection was lost. Salt makes entries unlike."""
     c = audit_event.c
     times = sorted({one.event.at for one in told})
-    held = set(map(bytes, conn.scalars(select(c.entry).where(c.at.in_(times)))))
-    return [one for one in told if entry_of_bytes(one.salt, one.told) not in held]
+    query = select(c.entry, c.seq, c.key_id).where(c.at.in_(times))
+    return {bytes(row.entry): (row.seq, row.key_id) for row in conn.execute(query)}
 
 
 def _event(clock: Clock, action: str, outcome: EventOutcome, **details: Any) -> AuditEvent:

@@ -96,8 +96,6 @@ _HEADINGS: dict[str, Heading] = {heading.value: heading for heading in Heading}
 _MOST_HEADINGS = len(_HEADINGS) // 2
 _HAS_PROVISIONS, _HAS_CLAIMS = 7, 8
 """Places in a row of `_RECORDS`."""
-_HAS_PROVISIONS, _HAS_CLAIMS = 7, 8
-"""Places in a row of `_RECORDS`."""
 
 
 def counters(database: Database) -> dict[str, int]:

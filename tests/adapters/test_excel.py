@@ -243,7 +243,8 @@ CELLS = [
     ('<c r="A2" t="b"><v>1</v></c>', "TRUE", None),
     ('<c r="A2" t="inlineStr"><is><r><t>C</t></r><r><t xml:space="preserve"> 1</t></r></is></c>',
      "C 1", None),
-    ('<c r="A2" t="d"><v>2026-03-01T10:00:00</v></c>', "2026-03-01 10:00:00", None),
+    ('<c r="A2" t="inlineStr"><is><t/><r><t>C1</t></r></is></c>', "C1", None),
+    ('<c r="A2" t="d"><v>2026-03-01T10:00:00</v></c>', None, "a date, or a number"),
     ('<c t="inlineStr"><is><t>A&amp;B</t></is></c>', "A&B", None),
     ('<c r="A2" t="inlineStr"><is><t>A_x0042_</t></is></c>', "AB", None),
     ('<c r="A2" t="inlineStr"><is><t>A_x005F_x0042_</t></is></c>', "A_x0042_", None),
@@ -269,6 +270,12 @@ def test_cells_of_every_type(
     messages = [r.message for batch in batches for r in batch.rejected]
     assert len(messages) == (fault is not None)
     assert all(fault in message for message in messages if fault)
+
+
+def test_a_declared_header_may_stand_far_down(tmp_path: Path) -> None:
+    above = [["a note"] for _ in range(150)]
+    data = workbook({"Clients": [*above, HEADER, PERSON]})
+    assert ids(tmp_path, data, sheet_settings(header_row=151)) == ["1"]
 
 
 def test_an_error_can_be_declared_to_mean_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ no message shows a value."""
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 import tracemalloc
 import zipfile
@@ -88,6 +89,10 @@ REFUSED = [
     ("no such string", sheet(raw_cell('t="s"')), "bad_syntax", "ECMA"),
     ("no such style", sheet(raw_cell('s="9999"')), "bad_syntax", "ECMA"),
     ("no such type", sheet(raw_cell('t="zz"')), "bad_syntax", "ECMA"),
+    ("a style that is no number", sheet(raw_cell('s="x"')), "bad_syntax", "ECMA"),
+    ("a style below nought", sheet(raw_cell('s="-1"')), "bad_syntax", "ECMA"),
+    ("a place of too many digits",
+     sheet(f'<row r="2"><c r="A2" t="s"><v>{"9" * 5000}</v></c></row>'), "bad_syntax", "ECMA"),
     ("rows that break off", with_part(BASE, SHEET, sheet_torn := raw_sheet(
         raw_row(1, *HEADER) + ROW)[: -len("</sheetData></worksheet>")]), "torn", "breaks off"),
     ("no rows", with_part(BASE, SHEET, b"<worksheet/>"), "not_the_format", "no rows"),
@@ -112,6 +117,44 @@ def test_parts_held_in_memory_are_bounded(tmp_path: Path) -> None:
     data = with_strings(BASE, *(f"<t>{n:09d}</t>" for n in range(2_000)))
     with pytest.raises(FeedRefused, match="at most 20000"):
         read(tmp_path, data, limits=Limits(max_document_bytes=20_000))
+
+
+def shared(text: str, rows: int) -> bytes:
+    """A workbook whose rows have the id and name one long shared text."""
+    cells = "".join(
+        f'<row r="{n}"><c r="A{n}"><v>{n}</v></c><c r="D{n}" t="s"><v>0</v></c></row>'
+        for n in range(2, rows + 2)
+    )
+    data = with_part(BASE, SHEET, raw_sheet(raw_row(1, *HEADER) + cells))
+    return with_strings(data, f"<t>{text}</t>")
+
+
+def test_a_short_cell_that_names_a_long_text_is_too_long(tmp_path: Path) -> None:
+    batches = read(tmp_path, shared("x" * 3_000, 3), limits=Limits(max_unit_bytes=2_000))
+    assert {reason for _, _, reason in rejections(batches)} == {"too_long"}
+    assert sum(one.units for one in batches) == 3
+
+
+def test_rows_that_name_a_long_text_again_and_again_are_a_bomb(tmp_path: Path) -> None:
+    data = shared("x" * 900_000, 998)
+    tracemalloc.start()
+    with pytest.raises(FeedRefused, match="rows expand"):
+        read(tmp_path, data, limits=Limits(max_expanded_bytes=20_000_000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 << 20
+
+
+def test_a_number_format_of_no_excel_is_refused(tmp_path: Path) -> None:
+    for code in ("0" * 300, "[" * 40_000):
+        with zipfile.ZipFile(io.BytesIO(PEOPLE)) as old:
+            styles = old.read("xl/styles.xml").decode()
+        own = f'<numFmts count="1"><numFmt numFmtId="200" formatCode="{code}"/></numFmts>'
+        styles = re.sub(r"<numFmts.*?/>|<numFmts.*?</numFmts>", "", styles)
+        styles = re.sub(r"(<styleSheet[^>]*>)", rf"\1{own}", styles)
+        styles = styles.replace('<xf numFmtId="0"', '<xf numFmtId="200"')
+        with pytest.raises(FeedRefused, match="number format"):
+            read(tmp_path, with_part(PEOPLE, "xl/styles.xml", styles.encode()))
 
 
 def test_two_cells_at_the_ends_of_a_sheet_cost_little(tmp_path: Path) -> None:

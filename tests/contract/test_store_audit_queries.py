@@ -219,6 +219,22 @@ def test_one_person_is_found_by_an_index(filled: SqlStore) -> None:
         assert "SCAN audit_event" not in plan
 
 
+def test_a_limit_holds_over_all_windows(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events of several classes are looked for in windows of numbers, some of them thin."""
+    monkeypatch.setattr(audit_queries, "_PAGE", 5)
+    for number in range(60):
+        store.append_event(made(number))
+    classes = frozenset({class_of("link"), class_of("consent-write")})
+    for newest_first in (False, True):
+        every = AuditQuery(classes=classes, newest_first=newest_first)
+        whole = [one.leaf for page in store.find_numbered(every) for one in page]
+        assert len(whole) > 10
+        for limit in (1, 5, 9):
+            some = AuditQuery(classes=classes, limit=limit, newest_first=newest_first)
+            found = [one.leaf for page in store.find_numbered(some) for one in page]
+            assert found == whole[:limit]
+
+
 def test_a_limit_is_none_or_more() -> None:
     with pytest.raises(InvalidValue):
         AuditQuery(limit=-1)

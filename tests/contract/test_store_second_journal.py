@@ -8,21 +8,23 @@ import resource
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from audit.events import AuditEvent, EventOutcome, entry_of_bytes
+from audit.actions import EventClass
+from audit.events import AUDIT_ERASE, AuditEvent, EventOutcome, entry_of_bytes
 from schemas.dates import Instant
-from schemas.errors import LogFailed
+from schemas.errors import LogFailed, StoreError
 from service.audit_ports import AuditQuery
 from store import events, journal, reconciling
-from store.entering import salted, write_salted
+from store.database import Database
+from store.entering import Salted, key_group, salted, write_salted
 from store.journal import SecondJournal
 from store.keyring import KEY_FILE, FileKey, KeyRing, create_keyring, open_keyring
 from store.sql_store import SqlStore, open_store
@@ -253,6 +255,71 @@ def test_damage_is_told_once_and_kept(journalled: SqlStore, place: SecondJournal
     assert damage["file"] == path.name
     assert damage["bytes"][0][0] <= len(whole) // 2 < damage["bytes"][0][1]
     assert path.read_bytes() == whole
+
+
+def test_an_event_that_is_refused_holds_up_no_other(
+    journalled: SqlStore, place: SecondJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = journal.Journal(place.folder, journalled.database.keys.journal)
+    for name in ("one", "poison", "three"):
+        told_of = salted(said(name))
+        kept.append([(told_of.salt, told_of.told)])
+    kept.close()
+    (path,) = place.folder.iterdir()
+    later = journal.Journal(place.folder, journalled.database.keys.journal)
+    four = salted(said("four"))
+    later.append([(four.salt, four.told)])
+    later.close()
+
+    def refusing(database: Database, conn: Connection, given: Sequence[Salted]) -> range:
+        if any(one.event.actor == "poison" for one in given):
+            raise StoreError("database: the operation failed")
+        return write_salted(database, conn, given)
+
+    monkeypatch.setattr(reconciling, "write_salted", refusing)
+    for _ in range(3):
+        journalled.reconcile_journal()
+    assert sorted(actors(journalled)) == ["four", "one", "three"]
+    (damage,) = told(journalled, reconciling.DAMAGED)
+    assert damage["file"] == path.name
+    assert list(place.folder.iterdir()) == [path]
+
+
+def test_what_a_lost_key_sealed_is_sealed_anew_from_the_journal(
+    journalled: SqlStore, place: SecondJournal, keys: KeyRing
+) -> None:
+    """The event came in under a key that another process destroyed, and its writer found no time to
+    look after that: it is in the log, and in the journal."""
+    one = salted(said("one"))
+    with journalled.database.writing() as conn:
+        write_salted(journalled.database, conn, [one])
+    (key,) = keys.keystore.key_sources()
+    keys.destroy(key_group("access"), [key], LATER)
+    with pytest.raises(StoreError, match="no data key"):
+        actors(journalled)
+    kept = journal.Journal(place.folder, journalled.database.keys.journal)
+    kept.append([(one.salt, one.told)])
+    kept.close()
+    assert journalled.reconcile_journal() == 0
+    assert actors(journalled) == ["one"]
+
+
+def test_what_was_erased_does_not_come_back_from_the_journal(
+    journalled: SqlStore, place: SecondJournal
+) -> None:
+    one = salted(said("one"))
+    with journalled.database.writing() as conn:
+        write_salted(journalled.database, conn, [one])
+    kept = journal.Journal(place.folder, journalled.database.keys.journal)
+    kept.append([(one.salt, one.told)])
+    kept.close()
+    erase = AuditEvent(
+        at=LATER, action=AUDIT_ERASE, outcome=EventOutcome.PERMITTED, actor="a", role="r",
+        purpose="audit",
+    )  # fmt: skip
+    assert journalled.shred_events({EventClass.ACCESS: LATER}, erase, LATER).events == 1
+    assert journalled.reconcile_journal() == 0
+    assert actors(journalled) == []
 
 
 @pytest.mark.parametrize("dies_in", ["_write_page", "_tell_damage"])

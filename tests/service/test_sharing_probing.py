@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -55,7 +55,9 @@ def plain(answer: Any) -> Any:
     """An answer without names that every partnership gives anew."""
     if isinstance(answer, SharedRecord):
         items = tuple(
-            replace(one, item_key="", item=msgspec.structs.replace(one.item, item_id="-"))
+            msgspec.structs.replace(
+                one, item_key="", item=msgspec.structs.replace(one.item, item_id="-")
+            )
             for one in answer.items
         )
         told = {name: value for name, value in vars(answer).items() if name != "token"}
