@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import psutil
 
 PORT = 8977
+CONNECTIONS = 48
+"""Kept open: those of so many readers, whichever worker accepted each."""
 
 
 class Client:
-    """Keeps connections open and asks over them; no more HTTP than the bench needs."""
+    """Keeps connections open and asks over them in turn, as many readers would; no more HTTP than
+    the bench needs."""
 
     def __init__(self) -> None:
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = deque()
+
+    async def open(self, asked: list[bytes]) -> None:
+        """Opens the connections, each with a request."""
+        await asyncio.gather(*(self.ask(asked[n % len(asked)]) for n in range(CONNECTIONS)))
 
     async def ask(self, request: bytes) -> tuple[int, int]:
         """Status and length of the answer."""
-        opened = self._idle.pop() if self._idle else None
+        opened = self._idle.popleft() if self._idle else None
         reader, writer = opened or await asyncio.open_connection("127.0.0.1", PORT)
         writer.write(request)
         await writer.drain()
@@ -62,8 +70,7 @@ async def open_loop(
     Args: `lasts`: goes on while this holds, instead of so many seconds.
     """
     client = Client()
-    for request in asked[:20]:
-        await client.ask(request)
+    await client.open(asked)
     took: list[float] = []
     statuses: dict[int, int] = {}
     lengths: list[int] = []
@@ -96,6 +103,7 @@ async def open_loop(
 async def saturation(asked: list[bytes], seconds: float, at_once: int = 16) -> dict[str, Any]:
     """Answers a second while so many requests are always under way."""
     client = Client()
+    await client.open(asked)
     begun = time.perf_counter()
     done = 0
 

@@ -20,7 +20,7 @@ from commands.common import (
     opened,
     purpose_option,
 )
-from schemas.errors import AuditBroken, InputError
+from schemas.errors import AuditBroken, InputError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,7 +194,7 @@ def bundle(
     """Events with the proof that they are in the log, for somebody who has no access here."""
     from service.access import failure_recorded
     from service.audit_bundle import Bundled, asked_events, query_of, write_bundle
-    from service.audit_persons import person_of_log
+    from service.audit_persons import hidden_from, person_of_log
 
     query = query_of(**asked)
     if not leaves and not any(asked.values()):
@@ -218,7 +218,8 @@ def bundle(
                 person_of_log(desk.store, desk.actor, query.person)
         events = asked_events(desk.store, query, leaves)
         kept = [path.read_bytes() for path in held]
-        done = write_bundle(out, desk.log, events, kept, written)
+        hidden = frozenset(hidden_from(desk.store, desk.actor).persons)
+        done = write_bundle(out, desk.log, events, kept, written, hidden)
     document = {
         "events": done.events, "unsigned": done.unsigned, "size": done.size,
         "leaves": done.leaves, "sha256": done.sha256,
@@ -315,7 +316,14 @@ def _change_keys(root: Path, number: int | None, as_json: bool, purpose: str | N
     with _desk(root, "audit-keys", purpose) as desk:
         kept = desk.log.keys
         desk.log.publish()
-        key = kept.add() if number is None else kept.retire(number)
+        try:
+            key = kept.add() if number is None else kept.retire(number)
+        except StoreError:
+            signing = [one.number for one in kept.listed() if one.signs]
+            if number is not None and number not in signing:
+                # Its private half has gone, and may still be in the keystore's own log.
+                desk.written(step="retire", number=number, left="in the keystore's log")
+            raise
         step, line = "rotate" if number is None else "retire", key.verifier.vkey()
         desk.written(step=step, number=key.number, key=key.verifier.key_id.hex())
         desk.log.publish()

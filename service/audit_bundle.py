@@ -69,6 +69,7 @@ def write_bundle(
     found: Iterator[Sequence[Numbered]],
     earlier: Sequence[bytes],
     written: Callable[[Bundled], None],
+    hidden: frozenset[PersonId] = frozenset(),
 ) -> Bundled:
     """Writes the events as a bundle.
 
@@ -76,12 +77,14 @@ def write_bundle(
         found: the events, in order of leaves.
         earlier: checkpoints that others hold: the bundle proves that it continues them.
         written: told what is in it, before the file can be used; what it raises stops all.
+        hidden: persons whom the asker may not know of. An event that names one is left out: what is
+            proven cannot be told in part.
 
     Raises: InputError: the file cannot be written, or a checkpoint is not of this log's past.
     """
     head = _head(log, earlier)
     bundled = Bundled(read_checkpoint(head["checkpoint"].encode()).size)
-    told = (line for page in found for line in _told(log, page, bundled))
+    told = (line for page in found for line in _told(log, _seen(page, hidden), bundled))
     with _whole_file(path) as part:
         if path.suffix == ".json":
             part.write_bytes(_encode(head | {"events": [msgspec.Raw(line) for line in told]}))
@@ -90,6 +93,11 @@ def write_bundle(
         bundled.sha256 = _digest(part)
         written(bundled)
     return bundled
+
+
+def _seen(page: Sequence[Numbered], hidden: frozenset[PersonId]) -> Sequence[Numbered]:
+    """The events that name nobody hidden."""
+    return [one for one in page if hidden.isdisjoint(one.event.persons)] if hidden else page
 
 
 def write_proofs(path: Path, log: AuditLog, leaves: Sequence[int]) -> Bundled:

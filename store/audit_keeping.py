@@ -314,7 +314,10 @@ def _destroy(database: Database, group: str, keys: Sequence[int], now: Instant) 
 
 def _finish(database: Database, now: Instant) -> int:
     """Destroys the keys of erasures that died before that; returns how many."""
-    there = database.keys.keystore.key_sources()
+    keystore = database.keys.keystore
+    if keystore.destroyed():
+        keystore.empty_log()  # one that died, or found the keystore in use, left them there
+    there = keystore.key_sources()
     done = 0
     query = AuditQuery(actions=frozenset({AUDIT_ERASE}), classes=frozenset({EventClass.AUDIT}))
     for page in find_numbered(database, query):

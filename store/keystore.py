@@ -153,7 +153,7 @@ class KeyStore:
                 "DELETE FROM fixed_key WHERE name = ?", [(name,) for name in dropped]
             )
         if dropped:
-            self._empty_log()
+            self.empty_log()
 
     def add(self, source: str, count: int, wrap_new: Callable[[int], bytes]) -> range:
         """Adds `count` data keys and commits them; returns their ids.
@@ -241,9 +241,9 @@ class KeyStore:
             connection.executemany(
                 "DELETE FROM data_key WHERE key_id = ?", [(key_id,) for key_id in key_ids]
             )
-        self._empty_log()
+        self.empty_log()
 
-    def _empty_log(self) -> None:
+    def empty_log(self) -> None:
         """Takes what was destroyed out of the write-ahead log. Raises: StoreError."""
         with self._reading() as connection:
             busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]

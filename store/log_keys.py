@@ -99,7 +99,14 @@ class LogKeys:
                     f"key {number} is the only one that signs the log; add one first"
                 )
 
-        self._ring.keep_secrets(kept, dropped=[name], check=check)
+        try:
+            self._ring.keep_secrets(kept, dropped=[name], check=check)
+        except NotFound:
+            if (
+                number in listed
+            ):  # retired before, while somebody kept the keystore's log from going
+                self._ring.keystore.empty_log()
+            raise
         return LogKey(number, listed[number].verifier, signs=False)
 
 
@@ -110,7 +117,7 @@ def _signs(name: str) -> bool:
 
 def take_over(ring: KeyRing, other: KeyRing) -> None:
     """Brings in the signing keys that the other keystore has, of the same workspace, and retires
-    what was retired there."""
+    what was retired there; the newest stays where that would leave none that signs."""
     mine = ring.secrets(_PREFIX) | ring.secrets(_ORIGIN)
     theirs = other.secrets(_PREFIX) | other.secrets(_ORIGIN)
     gone = [name for name in mine if name + _RETIRED in theirs]
@@ -119,5 +126,11 @@ def take_over(ring: KeyRing, other: KeyRing) -> None:
         for name, secret in theirs.items()
         if name not in mine and name + _RETIRED not in mine
     }
+    if not {*filter(_signs, mine), *filter(_signs, new)} - {*gone}:
+        # Two copies went apart and each retired what the other kept.
+        gone.sort(key=lambda name: (len(name), name))
+        for stays in gone[-1:]:
+            gone.remove(stays)
+            del new[stays + _RETIRED]
     if new or gone:
         ring.keep_secrets(new, dropped=gone)

@@ -6,17 +6,18 @@ Rules:
   journey instead of one for each. A statement by itself is a snapshot already.
 - Results come in PostgreSQL's binary form: payloads would be twice as long as text.
 - Connections are a pool of their own: how a transaction reads is set when one is opened, not for
-  each request. One that failed is not used again.
+  each request. One that failed is not used again; where the server has gone, none is.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import psycopg
 from sqlalchemy import Engine, event
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import Pool, PoolProxiedConnection
 
 from store.prepared import Prepared, Rows
 
@@ -50,18 +51,32 @@ class SqliteSnapshots:
         """See Snapshots: the engine's own are the engine's to release."""
 
 
+class _CutOff(psycopg.OperationalError):
+    """The connection was lost."""
+
+
 class PostgresSnapshots:
     """PostgreSQL by pipelines, over connections that begin no transactions by themselves."""
 
     def __init__(self, engine: Engine) -> None:
         self._dialect = engine.dialect
-        self._pool = engine.pool.recreate()
-        event.listen(self._pool, "connect", _by_themselves)
+        self._pool = self._new(engine.pool)
+        self._renewing = threading.Lock()
 
     def rows(self, asked: Sequence[Question]) -> list[Rows]:
         """See Snapshots."""
         ready = [prepared.ready(self._dialect, given) for prepared, given in asked]
-        held: PoolProxiedConnection = self._pool.connect()
+        pool = self._pool
+        try:
+            return self._rows(pool, ready)
+        except _CutOff:
+            # The server went, and with it all connections that were kept: the question harms nobody
+            # when it is asked again.
+            self._renew(pool)
+            return self._rows(self._pool, ready)
+
+    def _rows(self, pool: Pool, ready: Sequence[tuple[str, Any]]) -> list[Rows]:
+        held: PoolProxiedConnection = pool.connect()
         driver: Any = held.driver_connection
         try:
             if len(ready) == 1:
@@ -72,11 +87,27 @@ class PostgresSnapshots:
                     cursors = [driver.execute(*one, binary=True) for one in ready]
                     driver.execute("COMMIT")
             return [cursor.fetchall() for cursor in cursors]
-        except psycopg.Error:
+        except psycopg.Error as error:
+            closed = driver.closed
             held.invalidate()
+            if closed:
+                raise _CutOff from error
             raise
         finally:
             held.close()
+
+    def _renew(self, pool: Pool) -> None:
+        """Lets go of connections to a server that has gone, once for all who noticed."""
+        with self._renewing:
+            if self._pool is pool:
+                self._pool = self._new(pool)
+                pool.dispose()
+
+    @staticmethod
+    def _new(pool: Pool) -> Pool:
+        made = pool.recreate()
+        event.listen(made, "connect", _by_themselves)
+        return made
 
     def close(self) -> None:
         """See Snapshots."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
 import pytest
 from sqlalchemy import bindparam, func, select, text
 
@@ -49,3 +52,20 @@ def test_a_statement_at_fault_is_a_clear_error_and_harms_no_other(store: SqlStor
             store.database.snapshot(*asked)  # type: ignore[arg-type]
         assert "no_such_table" not in str(caught.value)
         assert dict(store.database.snapshot((_ALL, {}))[0])[LOADS] >= 0
+
+
+def test_a_server_that_went_and_came_back_costs_no_reader_anything(store: SqlStore) -> None:
+    if store.database.engine.dialect.name != "postgresql":
+        pytest.skip("there is no connection to lose")
+    with ThreadPoolExecutor(4) as readers:
+        list(readers.map(lambda _: store.database.snapshot((_ALL, {})), range(16)))
+        address = store.database.engine.url.render_as_string(hide_password=False)
+        with psycopg.connect(address.replace("+psycopg", ""), autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+        found = list(
+            readers.map(lambda _: store.database.snapshot((_ALL, {}), (_ALL, {})), range(16))
+        )
+    assert {len(rows) for rows in found} == {2}

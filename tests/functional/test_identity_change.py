@@ -159,6 +159,30 @@ def test_the_log_answers_of_the_old_id_as_of_one_that_never_was(
     assert answer.code == 5
 
 
+def test_a_bundle_names_the_old_id_for_the_named_team_alone(
+    of_the_officer: Path, changed: tuple[Path, str]
+) -> None:
+    from wiring import account
+
+    settings, bundle = of_the_officer / "partnership.toml", of_the_officer.parent / "b.json"
+    asked = ("audit", "bundle", "--since", "2000-01-01", "--out", bundle)
+    before = settings.read_text()
+    settings.write_text(before + f"\n[review]\nnamed_staff = [{json.dumps(account())}]\n")
+    road.done(of_the_officer, "audit", "bundle", "--person", changed[1], "--out", bundle)
+    road.done(of_the_officer, *asked)
+    whole = bundle.read_text()
+    settings.write_text(before)
+    road.done(of_the_officer, *asked)
+    assert changed[1] in _told(whole)
+    assert changed[1] not in _told(bundle.read_text())
+    assert len(_told(bundle.read_text())) > len(_told(whole)) / 2
+
+
+def _told(bundle: str) -> str:
+    """What the events of a bundle say."""
+    return "".join(one["event"] for one in json.loads(bundle)["events"])
+
+
 def test_a_hold_on_the_old_id_is_there_for_the_named_team_alone(
     of_the_officer: Path, changed: tuple[Path, str]
 ) -> None:

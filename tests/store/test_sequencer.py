@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from audit.merkle import is_consistent, is_included
 from audit.notes import parse_note
 from schemas.errors import AuditBroken, InvalidValue, NotFound, StoreError
 from store import log_files, sequencer
-from store.keyring import KEY_FILE, FileKey, open_keyring
-from store.log_keys import LogKey, LogKeys
+from store.keyring import KEY_FILE, KEYSTORE_FILE, FileKey, open_keyring
+from store.log_keys import LogKey, LogKeys, take_over
 from store.sequencer import SequencerThread
 from tests.audit import naive_tree as naive
 from tests.audit.logs import ORIGIN, Log, entry
@@ -374,6 +375,41 @@ def test_the_private_half_of_a_retired_key_is_nowhere(log: Log, tmp_path: Path) 
     held = b"".join(p.read_bytes() for p in (tmp_path / "keys").glob("keystore.db*"))
     assert wrapped not in held
     assert secret not in log.ring.secrets("log/").values()
+
+
+def test_a_key_retired_while_the_keystore_was_in_use_goes_the_next_time(
+    log: Log, tmp_path: Path
+) -> None:
+    log.publish(3)
+    log.keys.add()
+    wrapped = log.ring.keystore.fixed()["log/1"]
+    with closing(sqlite3.connect(tmp_path / "keys" / KEYSTORE_FILE)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM fixed_key").fetchone()
+        with pytest.raises(StoreError, match="another program is reading"):
+            log.keys.retire(1)
+    with pytest.raises(NotFound, match="no key 1"):
+        log.keys.retire(1)
+    held = b"".join(p.read_bytes() for p in (tmp_path / "keys").glob("keystore.db*"))
+    assert wrapped not in held
+    assert [key.signs for key in log.keys.listed()] == [False, True]
+
+
+def test_two_copies_that_retired_each_others_key_leave_one_that_signs(
+    log: Log, tmp_path: Path
+) -> None:
+    log.publish(3)
+    log.keys.add()
+    shutil.copytree(tmp_path / "keys", tmp_path / "copy")
+    copy = open_keyring(tmp_path / "copy", FileKey(tmp_path / "copy" / KEY_FILE))
+    log.keys.retire(1)
+    LogKeys(copy, ORIGIN).retire(2)
+    take_over(log.ring, copy)
+    copy.close()
+    assert [(key.number, key.signs) for key in log.keys.listed()] == [(1, False), (2, True)]
+    log.reopen()
+    log.publish(4)
+    assert signers(log) == 1
 
 
 def test_a_log_keeps_its_name(log: Log) -> None:
