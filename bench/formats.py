@@ -24,19 +24,9 @@ from schemas.dates import Instant
 from schemas.identifiers import OdsCode, SourceId
 from schemas.settings import FileSettings, Limits, SheetSettings, SourceSettings
 from service.ports import FeedFile
+from tests.adapters.delimited_feeds import COLUMNS, SEXES
 
-COLUMNS = {
-    "local_id": ("ID",),
-    "nhs_number": ("NHS",),
-    "name.given": ("FORENAME",),
-    "name.family": ("SURNAME",),
-    "birth_date": ("DOB",),
-    "gender": ("SEX",),
-    "address.line": ("STREET", "TOWN"),
-    "address.postcode": ("POSTCODE",),
-}
 NAMES = [column for columns in COLUMNS.values() for column in columns]
-CODES = {"gender": {"M": "male", "F": "female"}}
 BORN = datetime(1930, 1, 1)  # noqa: DTZ001 - dates in sheets have no zone
 
 
@@ -118,11 +108,11 @@ def _bare_xml(path: Path) -> int:
 
 def _read(path: Path) -> int:
     name = path.name
-    sheet = SheetSettings("People", columns=COLUMNS, codes=CODES)
+    sheet = SheetSettings("People", columns=COLUMNS, codes=SEXES)
     settings = {
-        "delimited": FileSettings("*", name, columns=COLUMNS, codes=CODES),
+        "delimited": FileSettings("*", name, columns=COLUMNS, codes=SEXES),
         "excel": FileSettings("*", name, sheets=(sheet,)),
-        "xml": FileSettings("*", name, record="L/R", columns=COLUMNS, codes=CODES),
+        "xml": FileSettings("*", name, record="L/R", columns=COLUMNS, codes=SEXES),
     }[name]
     feed = FeedFile(path, "0" * 64, path.stat().st_size, Instant("2026-03-01T00:00:00Z"), settings)
     source = SourceSettings(SourceId("s"), "S", (OdsCode("RA7"),), (settings,))

@@ -54,6 +54,18 @@ def shred(store: SqlStore, **days: Instant) -> Any:
     return store.shred_events(before, ERASE, NOW)
 
 
+def shred_and_die(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An erasure that dies when the events are empty and their keys are still there."""
+
+    def dies(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(audit_keeping, "_destroy", dies)
+        with pytest.raises(KeyboardInterrupt):
+            shred(store, access=DAYS[5])
+
+
 def left(store: SqlStore) -> list[int]:
     """Leaves that still have a payload, those of this test's own events only."""
     return [one.leaf for page in store.find_numbered(AuditQuery(actions=frozenset(ACTIONS)))
@@ -201,13 +213,7 @@ def test_who_finishes_anothers_erasure_does_not_seal_under_what_goes(
     worker, other = _worker(url, keys)
     worker.append_event(said())
 
-    def dies(*_: Any) -> int:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as dying:
-        dying.setattr(audit_keeping, "_destroy", dies)
-        with pytest.raises(KeyboardInterrupt):
-            shred(store, access=DAYS[5])
+    shred_and_die(store, monkeypatch)
     worker.append_event(said(at=DAYS[11], actor="after"))
     assert shred(worker, access=DAYS[5]).keys == 1
     assert [event.actor for event in worker.events() if event.action == "read"] == ["after"]
@@ -221,9 +227,7 @@ def test_a_commit_that_fails_takes_no_key_with_it(
     """What stays is sealed anew, and that is durable, before the key goes."""
     worker, other = _worker(url, keys)
     worker.append_event(said())
-    with monkeypatch.context() as dying:
-        dying.setattr(audit_keeping, "_destroy", lambda *_: 0)
-        shred(store, access=DAYS[5])
+    shred_and_die(store, monkeypatch)
     worker.append_event(said(at=DAYS[11], actor="after"))
     writing = worker.database.writing
 
@@ -275,13 +279,7 @@ def test_a_run_that_died_before_its_keys_is_finished(
     for at in DAYS:
         store.append_event(said(at=at))
 
-    def dies(*_: Any) -> int:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as dying:
-        dying.setattr(audit_keeping, "_destroy", dies)
-        with pytest.raises(KeyboardInterrupt):
-            shred(store, access=DAYS[5])
+    shred_and_die(store, monkeypatch)
     assert left(store) == list(range(5, 12))
     assert store.database.keys.keystore.destroyed() == []
     store.append_event(said(at=DAYS[11]))

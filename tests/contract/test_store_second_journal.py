@@ -239,15 +239,22 @@ def test_what_the_database_took_after_all_comes_in_once(
     assert actors(journalled) == ["one", "two"]
 
 
-def test_damage_is_told_once_and_kept(journalled: SqlStore, place: SecondJournal) -> None:
-    with table_away(journalled):
+def with_two_damaged(store: SqlStore, place: SecondJournal) -> Path:
+    """The journal's file of events one, two and three, of which the second does not open."""
+    with table_away(store):
         for name in ("one", "two", "three"):
-            journalled.append_event(said(name))
-    journalled._journal.close()
+            store.append_event(said(name))
+    store._journal.close()
     (path,) = place.folder.iterdir()
     whole = bytearray(path.read_bytes())
     whole[len(whole) // 2] ^= 1
     path.write_bytes(whole)
+    return path
+
+
+def test_damage_is_told_once_and_kept(journalled: SqlStore, place: SecondJournal) -> None:
+    path = with_two_damaged(journalled, place)
+    whole = path.read_bytes()
     assert journalled.reconcile_journal() == 2
     assert journalled.reconcile_journal() == 0
     assert actors(journalled) == ["one", "three"]
@@ -326,14 +333,8 @@ def test_what_was_erased_does_not_come_back_from_the_journal(
 def test_damage_is_told_although_a_turn_died_half_way(
     journalled: SqlStore, place: SecondJournal, monkeypatch: pytest.MonkeyPatch, dies_in: str
 ) -> None:
-    with table_away(journalled):
-        for name in ("one", "two", "three"):
-            journalled.append_event(said(name))
-    journalled._journal.close()
-    (path,) = place.folder.iterdir()
-    whole = bytearray(path.read_bytes())
-    whole[len(whole) // 2] ^= 1
-    path.write_bytes(whole)
+    path = with_two_damaged(journalled, place)
+    whole = path.read_bytes()
 
     def dies(*_: object) -> None:
         raise KeyboardInterrupt
