@@ -78,7 +78,9 @@ def _desk(root: Path, action: str, purpose: str | None) -> Iterator[Desk]:
 
 @audit.command()
 @click.option(
-    "--strict", is_flag=True, help=f"Exit {STRICT_EXIT} if something is wrong with a witness."
+    "--strict",
+    is_flag=True,
+    help=f"Exit {STRICT_EXIT} if something is wrong with a witness or the second journal.",
 )
 @json_option
 @purpose_option
@@ -93,17 +95,19 @@ def status(root: Path, strict: bool, as_json: bool, purpose: str | None) -> None
         found = states_written(desk.store, desk.log, settings, desk.clock())
         desk.written(signed=signed, unsigned=events - signed)
         keys = [key.verifier.vkey() for key in desk.log.keys.listed() if key.signs]
+        left = desk.store.journal_told()
         document = {
             "origin": desk.log.origin, "signed": signed, "unsigned": events - signed,
-            "keys": keys, "witnesses": [one.document() for one in found],
+            "keys": keys, "journal": left, "witnesses": [one.document() for one in found],
         }  # fmt: skip
     lines = [
         f"{desk.log.origin}: {signed:,} entries signed, {events - signed:,} not yet",
         *(f"key      {key}" for key in keys),
+        *(f"journal  {name}: not all of it came in; see docs/audit-log.md" for name in left),
         *_witness_lines(found),
     ]
     finish(document, lines, as_json)
-    if strict and any(one.trouble in ALARMS for one in found):
+    if strict and (left or any(one.trouble in ALARMS for one in found)):
         sys.exit(STRICT_EXIT)
 
 
@@ -337,11 +341,16 @@ def _change_keys(root: Path, number: int | None, as_json: bool, purpose: str | N
 @purpose_option
 @click.pass_obj
 def mend(root: Path, as_json: bool, purpose: str | None) -> None:
-    """Writes lost or damaged files of the log anew, where the database gives the signed root."""
+    """Writes lost or damaged files of the log anew, where the database gives the signed root; and
+    tries again what the second journal could not bring in."""
     with _desk(root, "audit-mend", purpose) as desk:
+        came, left = desk.store.retry_journal(), desk.store.journal_told()
         files = desk.log.mend()
-        desk.written(files=files)
-    finish({"files": files}, [f"{files} files were missing or wrong, and are right now"], as_json)
+        desk.written(files=files, journal_events=came, journal_left=len(left))
+    lines = [f"{files} files were missing or wrong, and are right now"]
+    lines += [f"{came} events came in from the second journal"] if came else []
+    lines += [f"journal  {name}: not all of it comes in; see docs/audit-log.md" for name in left]
+    finish({"files": files, "journal_events": came, "journal": left}, lines, as_json)
 
 
 # --- being a witness ---------------------------------------------------------------------------

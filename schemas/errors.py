@@ -113,6 +113,10 @@ class StoreError(CommonthreadError):
     """The database does not hold what it must: schema version, key, or seal."""
 
 
+class RowRefused(StoreError):
+    """The database takes others, and never this: a value that it cannot hold."""
+
+
 class LogFailed(StoreError):
     """The audit log could not be written: nothing is shown or done. Says whom to ring."""
 

@@ -69,7 +69,7 @@ def write_bundle(
     found: Iterator[Sequence[Numbered]],
     earlier: Sequence[bytes],
     written: Callable[[Bundled], None],
-    hidden: frozenset[PersonId] = frozenset(),
+    hidden: frozenset[PersonId],
 ) -> Bundled:
     """Writes the events as a bundle.
 

@@ -45,6 +45,16 @@ class AuditEvents:
             return 0
         return reconciling.reconcile(self.database, self._journal, self._second.clock)
 
+    def journal_told(self) -> list[str]:
+        """Files of the second journal of which not everything came in, by name."""
+        return reconciling.files_told(self.database)
+
+    def retry_journal(self) -> int:
+        """Tries those files once more, from their beginning; returns how many events came in."""
+        if self._journal is None or self._second is None:
+            return 0
+        return reconciling.tried_again(self.database, self._journal, self._second.clock)
+
     def events(self) -> Iterator[AuditEvent]:
         """Every audit event, oldest first."""
         return events.events(self.database)

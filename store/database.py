@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from schemas.errors import StoreError
+from schemas.errors import RowRefused, StoreError
 from store.bulk import BULK, Bulk
 from store.keyring import KeyRing
 from store.prepared import Prepared, Rows
@@ -310,13 +310,18 @@ _OPENERS: Mapping[str, Callable[[URL, str | None], Engine]] = {
 }
 
 
+_OF_THE_ROW = (sqlite3.DataError, psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
+"""A text that no column holds, or that is too long for its index."""
+
+
 @contextmanager
 def _as_store_error() -> Iterator[None]:
-    """Turns database errors into StoreError, without the statement and its values."""
+    """Turns database errors into StoreError, without the statement and its values; into RowRefused
+    where a value is at fault, and not what the database can do now."""
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
         cause = getattr(error, "orig", None) or error
-        raise StoreError(
+        raise (RowRefused if isinstance(cause, _OF_THE_ROW) else StoreError)(
             f"database: the operation failed ({type(cause).__name__}); nothing of it was kept"
         ) from None

@@ -17,6 +17,7 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,7 @@ from store.journal import Journal
 PATIENCE_MS = 2_000
 """How long an event waits for the database's write lock; nobody who behaves holds it for 50 ms."""
 REST_SECONDS = 5.0
+_LOGGER = logging.getLogger("commonthread")
 _PAGE = 5_000
 _TOGETHER = 200
 """Events that one transaction writes at most, so that it holds the lock for milliseconds."""
@@ -72,6 +74,8 @@ class Appender:
         self._waiting: list[_Waiting] = []
         self._busy = False
         self._rests_until = 0.0
+        self._trouble = ""
+        """Why the database takes nothing, as it was last logged."""
 
     def append(self, event: AuditEvent) -> None:
         """Returns once the event is durable. Raises: LogFailed where it is not; InvalidValue where
@@ -137,10 +141,13 @@ class Appender:
         if self._journal is None or time.monotonic() >= self._rests_until:
             try:
                 self._writer.write(told, PATIENCE_MS)
-            except StoreError:
+            except StoreError as error:
                 self._rests_until = time.monotonic() + REST_SECONDS
+                if str(error) != self._trouble:
+                    self._trouble = str(error)
+                    _LOGGER.error("audit events do not come into the database: %s", error)
             else:
-                self._rests_until = 0.0
+                self._rests_until, self._trouble = 0.0, ""
                 if self._journal is not None:
                     self._journal.close()
                 return None
@@ -148,7 +155,9 @@ class Appender:
             return StoreError(NOT_WRITTEN)
         try:
             self._journal.append([(one.salt, one.told) for one in told])
-        except OSError:
+        except OSError as error:
+            folder, why = self._journal.folder, error.strerror
+            _LOGGER.error("audit events do not come into the journal at %s either: %s", folder, why)
             return StoreError(NOT_WRITTEN)
         return None
 

@@ -85,7 +85,7 @@ class Journal:
             for salt, told in salted:
                 parts.append(_record(self.key, self._name, at, salt + told))
                 at += len(parts[-1])
-            _write_all(handle, b"".join(parts))
+            write_all(handle, b"".join(parts))
             os.fsync(handle)
             self._end = at
         except OSError:
@@ -124,6 +124,7 @@ class Journal:
 
     def _opened(self) -> int:
         if self._file is None:
+            new = [at for at in (self.folder, *self.folder.parents) if not at.exists()]
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._name = f"{secrets.token_hex(16)}{SUFFIX}"
             part = self.folder / f".{self._name}.part"
@@ -137,7 +138,8 @@ class Journal:
                 with suppress(OSError):
                     part.unlink()
                 raise
-            sync_folder(self.folder)
+            for folder in (self.folder, *(made.parent for made in new)):
+                sync_folder(folder)
         return self._file
 
 
@@ -197,7 +199,8 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _write_all(handle: int, data: bytes) -> None:
+def write_all(handle: int, data: bytes) -> None:
+    """Writes all of the data to an open file. Raises: OSError."""
     left = memoryview(data)
     while left:
         left = left[os.write(handle, left) :]

@@ -23,6 +23,7 @@ from pathlib import Path
 from audit.merkle import HASH_BYTES
 from audit.tiles import HEIGHT, WIDTH, entries_path, tile_path, unbundled
 from schemas.errors import AuditBroken, InvalidValue, StoreError
+from store.journal import sync_folder, write_all
 
 CHECKPOINT, VKEYS, RETIRED = "checkpoint", "vkeys", "vkeys.retired"
 _LOCK, _WITNESS_LOCK = ".sequencer", ".witnessed"
@@ -87,7 +88,7 @@ class LogFiles:
                     paths = [self.folder / path for path in files]
                     list(pool.map(_write_whole, paths, files.values()))
             for folder in self._above(files):
-                _sync(folder)
+                sync_folder(folder)
         except OSError as error:
             raise StoreError(
                 f"the audit log's files cannot be written ({error.strerror or 'input or output'});"
@@ -193,18 +194,8 @@ def _write_whole(path: Path, data: bytes) -> None:
     part = path.with_name(f".{path.name}.part")
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(handle, view) :]
+        write_all(handle, data)
         os.fsync(handle)
     finally:
         os.close(handle)
     part.rename(path)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -7,8 +7,9 @@ Rules:
 - Events keep their own time. One event of the log says of each file how many came in and of when.
 - What does not open is told in the log once, by file and place, and the file stays for somebody to
   look at it. It is read again at each turn, so that it comes in once the right keys are there.
-- An event that the database refuses is told likewise; it holds up neither those after it nor other
-  files.
+- An event that the database can never hold, or this program cannot read, is told likewise; it
+  holds up neither those after it nor other files. Whatever else fails is tried again from there.
+- What was told and not brought in is tried once more when somebody asks for it (`tried_again`).
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from audit.actions import EventClass, class_of
 from audit.events import AuditEvent, EventOutcome, entry_of_bytes
 from schemas.dates import Clock
-from schemas.errors import InvalidValue, StoreError
+from schemas.errors import InvalidValue, RowRefused, StoreError
 from store.audit_tables import audit_event, audit_journal
 from store.database import EVENTS, Database, next_value
 from store.entering import DECODER, Salted, salted, seal_anew, write_salted
@@ -71,7 +73,7 @@ def _reconcile_file(database: Database, journal: Journal, path: Path, clock: Clo
         page = read.events[at : at + _PAGE]
         try:
             taken = _write_page(database, path.name, seen, page, clock)
-        except StoreError:
+        except RowRefused:
             taken = _write_singly(database, path.name, seen, page, clock)
             refused = True
         if taken is None:
@@ -86,6 +88,20 @@ def _state(conn: Connection, name: str) -> tuple[int, bool]:
     """How far the file has been read, and whether damage in it was told."""
     row = conn.execute(select(_J.read_to, _J.damaged).where(_J.file == name)).one_or_none()
     return (0, False) if row is None else (row.read_to, bool(row.damaged))
+
+
+def files_told(database: Database) -> list[str]:
+    """The files of the second journal of which not everything came in, by name."""
+    with database.reading() as conn:
+        return list(conn.scalars(select(_J.file).where(_J.damaged > 0).order_by(_J.file)))
+
+
+def tried_again(database: Database, journal: Journal, clock: Clock) -> int:
+    """Reads the files anew of which not everything came in; returns how many events came in now.
+    What is in the log already is not taken twice. Raises: StoreError."""
+    with database.writing() as conn:
+        conn.execute(update(audit_journal).where(_J.damaged > 0).values(read_to=0, damaged=0))
+    return reconcile(database, journal, clock)
 
 
 def _set_state(conn: Connection, name: str, **values: int) -> None:
@@ -126,12 +142,12 @@ def _write_singly(
     database: Database, name: str, seen: int, page: Sequence[Kept], clock: Clock
 ) -> int | None:
     """As `_write_page`, event by event; those that are refused are told and passed over. Raises:
-    StoreError: the database takes nothing at all."""
+    StoreError: the database does not take one that it could hold."""
     brought = 0
     for one in page:
         try:
             taken = _write_page(database, name, seen, [one], clock)
-        except StoreError:
+        except RowRefused:
             _tell_damage(database, name, [(seen, one.end)], clock, read_to=one.end)
             taken = 0
         if taken is None:
@@ -157,7 +173,10 @@ def _tell_damage(
 
 
 def _of_journal(kept: Kept) -> Salted:
-    event = DECODER.decode(kept.told)
+    try:
+        event = DECODER.decode(kept.told)
+    except msgspec.ValidationError:
+        raise RowRefused("an event of another version of the program") from None
     try:
         event_class = class_of(event.action)
     except InvalidValue:  # of another version of the program

@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import tempfile
@@ -27,6 +26,7 @@ from schemas.errors import StoreError
 from service.ports import LogPlaces
 from store import audit_keeping, erasing
 from store.database import Database, open_engine
+from store.journal import sync_folder
 from store.keyring import KEYSTORE_FILE, KeyRing, WorkspaceKey, open_keyring
 from store.log_keys import take_over
 from store.log_restoring import go_on
@@ -159,7 +159,7 @@ class Landing:
                 for part in ("-wal", "-shm"):
                     Path(f"{self._file}{part}").unlink(missing_ok=True)
                 self._beside("").replace(self._file)
-                _sync(self._file.parent)
+                sync_folder(self._file.parent)
             return
         engine = open_engine(self.url)
         try:
@@ -191,14 +191,6 @@ class Landing:
                 conn.execute(text(statement))
         finally:
             engine.dispose()
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _merge(ring: KeyRing, other: KeyRing, where: Path) -> None:

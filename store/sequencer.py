@@ -269,7 +269,8 @@ class SequencerThread:
             try:
                 self._publish()
                 pause, trouble = self._pause, ""
-            except CommonthreadError as error:
+            except Exception as unforeseen:  # whatever it is, the next turn is due
+                error = _told(unforeseen)
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 if str(error) != trouble:
                     trouble = str(error)
@@ -283,3 +284,10 @@ class SequencerThread:
             self._alarm(error)
         except CommonthreadError as other:
             _LOGGER.error("nor could the alarm be written down: %s", other)
+
+
+def _told(error: Exception) -> CommonthreadError:
+    """An error as it may be shown: the words of one that nobody foresaw could hold a value."""
+    if isinstance(error, CommonthreadError):
+        return error
+    return StoreError(f"unforeseen error: {type(error).__name__}; report this")

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, text
 from audit.actions import EventClass
 from audit.events import AUDIT_ERASE, AuditEvent, EventOutcome, entry_of_bytes
 from schemas.dates import Instant
-from schemas.errors import LogFailed, StoreError
+from schemas.errors import LogFailed, RowRefused, StoreError
 from service.audit_ports import AuditQuery
 from store import events, journal, reconciling
 from store.database import Database
@@ -280,7 +280,7 @@ def test_an_event_that_is_refused_holds_up_no_other(
 
     def refusing(database: Database, conn: Connection, given: Sequence[Salted]) -> range:
         if any(one.event.actor == "poison" for one in given):
-            raise StoreError("database: the operation failed")
+            raise RowRefused("database: the operation failed")
         return write_salted(database, conn, given)
 
     monkeypatch.setattr(reconciling, "write_salted", refusing)
@@ -290,6 +290,65 @@ def test_an_event_that_is_refused_holds_up_no_other(
     (damage,) = told(journalled, reconciling.DAMAGED)
     assert damage["file"] == path.name
     assert list(place.folder.iterdir()) == [path]
+    assert journalled.journal_told() == [path.name]
+    assert journalled.retry_journal() == 0
+    monkeypatch.setattr(reconciling, "write_salted", write_salted)
+    assert journalled.retry_journal() == 1
+    assert sorted(actors(journalled)) == ["four", "one", "poison", "three"]
+    assert (journalled.journal_told(), list(place.folder.iterdir())) == ([], [])
+
+
+@pytest.mark.parametrize("fails", [1, 2, 3])
+def test_what_fails_for_a_while_is_never_passed_over(
+    journalled: SqlStore, place: SecondJournal, monkeypatch: pytest.MonkeyPatch, fails: int
+) -> None:
+    """A full disk or a lock is not the event's fault: it waits for a better time."""
+    kept = journal.Journal(place.folder, journalled.database.keys.journal)
+    for name in ("one", "two"):
+        told_of = salted(said(name))
+        kept.append([(told_of.salt, told_of.told)])
+    kept.close()
+    left = iter(range(fails))
+
+    def failing(database: Database, conn: Connection, given: Sequence[Salted]) -> range:
+        if next(left, None) is not None:
+            raise StoreError("database: the operation failed")
+        return write_salted(database, conn, given)
+
+    monkeypatch.setattr(reconciling, "write_salted", failing)
+    for _ in range(fails):
+        with pytest.raises(StoreError):
+            journalled.reconcile_journal()
+    assert journalled.reconcile_journal() == 2
+    assert actors(journalled) == ["one", "two"]
+    assert told(journalled, reconciling.DAMAGED) == []
+
+
+def test_an_event_of_another_version_is_told_and_holds_up_nothing(
+    journalled: SqlStore, place: SecondJournal
+) -> None:
+    one, two = salted(said("one")), salted(said("two"))
+    strange = one.told.replace(b'"permitted"', b'"postponed"')
+    assert strange != one.told
+    kept = journal.Journal(place.folder, journalled.database.keys.journal)
+    kept.append([(one.salt, strange)])
+    kept.append([(two.salt, two.told)])
+    kept.close()
+    assert journalled.reconcile_journal() == 1
+    assert actors(journalled) == ["two"]
+    assert len(told(journalled, reconciling.DAMAGED)) == 1
+
+
+def test_a_value_that_no_column_holds_is_told_from_a_database_that_is_away(
+    journalled: SqlStore,
+) -> None:
+    if journalled.database.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite holds every text")
+    with pytest.raises(RowRefused), journalled.database.writing() as conn:
+        conn.execute(text("SELECT 'a' || chr(0)"))
+    with pytest.raises(StoreError) as caught, journalled.database.writing() as conn:
+        conn.execute(text("SELECT * FROM nowhere"))
+    assert not isinstance(caught.value, RowRefused)
 
 
 def test_what_a_lost_key_sealed_is_sealed_anew_from_the_journal(

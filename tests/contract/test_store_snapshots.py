@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import bindparam, func, select, text, update
 
 from schemas.errors import StoreError
 from store.database import COUNTERS, LOADS, next_value
@@ -39,6 +39,31 @@ def test_a_snapshot_sees_what_was_committed_before_it_and_all_of_it_alike(store:
         assert store.database.counter(LOADS) == before
     first, second = store.database.snapshot((_ONE, {"wanted": LOADS}), (_ONE, {"wanted": LOADS}))
     assert first[0][0] == second[0][0] == before + 1
+
+
+def test_no_commit_comes_between_two_questions(store: SqlStore) -> None:
+    if store.database.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite's readers are asked nothing that takes time")
+    slow = Prepared(text("SELECT pg_sleep(0.5)"))
+    asked = ((_ONE, {"wanted": LOADS}), (slow, {}), (_ONE, {"wanted": LOADS}))
+    with ThreadPoolExecutor(1) as reader:
+        answer = reader.submit(store.database.snapshot, *asked)  # type: ignore[arg-type]
+        while not answer.done():
+            with store.database.writing() as conn:
+                next_value(conn, LOADS)
+        first, _, second = answer.result()
+    assert first[0][0] == second[0][0] < store.database.counter(LOADS)
+
+
+def test_a_snapshot_writes_nothing(store: SqlStore) -> None:
+    moved = Prepared(
+        update(store_meta).values(value=store_meta.c.value + 1).returning(store_meta.c.name)
+    )
+    before = store.database.counter(LOADS)
+    if store.database.engine.dialect.name == "postgresql":
+        with pytest.raises(StoreError):
+            store.database.snapshot((_ALL, {}), (moved, {}))
+    assert store.database.counter(LOADS) == before
 
 
 def test_an_unknown_counter_is_a_clear_error(store: SqlStore) -> None:

@@ -1,0 +1,59 @@
+"""What bears a new name is found after a power cut: the file is made durable, and so is each folder
+in which a name is new."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from store.journal import Journal
+from store.keyring import KEY_FILE, FileKey, create_keyring
+from tests.audit.logs import Log
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
+    """What was made durable, in order; a file by the name it had then."""
+    real, paths = os.fsync, list[Path]()
+
+    def fsync(handle: int) -> None:
+        paths.append(Path(os.readlink(f"/proc/self/fd/{handle}")))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "fdatasync", fsync)
+    return paths
+
+
+def test_of_the_second_journal(tmp_path: Path, synced: list[Path]) -> None:
+    keys = create_keyring(tmp_path / "keys", FileKey(tmp_path / "keys" / KEY_FILE))
+    journal = Journal(tmp_path / "new" / "second", keys.journal)
+    synced.clear()
+    journal.append([(b"salt", b"{}")])
+    (file,) = journal.folder.iterdir()
+    assert {file, journal.folder, journal.folder.parent, tmp_path} <= {*synced}
+    synced.clear()
+    journal.append([(b"salt", b"{}")])
+    assert synced == [file]
+    journal.close()
+    keys.close()
+
+
+def test_of_the_published_log(tmp_path: Path, synced: list[Path]) -> None:
+    log = Log(tmp_path)
+    log.publish(3)
+    written = [path for path in log.folder.rglob("[!.]*") if path.is_file()]
+    folders = {at for path in written for at in path.parents if at.is_relative_to(log.folder)}
+    assert {path.with_name(f".{path.name}.part") for path in written} <= {*synced}
+    assert {*folders, log.folder.parent} <= {*synced}
+    assert log.folder in folders
+    # A list of keys that is there may be of somebody who died before it was durable.
+    (log.folder / "checkpoint").unlink()
+    log.reopen()
+    synced.clear()
+    log.publish(3)
+    log.ring.close()
+    assert {log.folder / ".vkeys.part", log.folder} <= {*synced}
