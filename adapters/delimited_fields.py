@@ -23,7 +23,7 @@ from schemas.identifiers import parse_nhs_number, parse_ods_code, parse_postcode
 from schemas.records import IdentityChanged, Withdrawal
 from schemas.settings import Mapped, SourceSettings
 
-SWAPPED = "if many rows say so, columns are swapped"
+SWAPPED = "if many rows say so, columns are swapped, or `date_formats` is not the file's"
 
 
 class Unfit(InvalidValue):

@@ -19,7 +19,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -89,7 +89,8 @@ def _chosen(
         if all(settings is not found for _, found in chosen):
             raise FeedRefused(
                 "missing_sheet",
-                f"sheet {settings.name!r} is not among the {len(book.sheets)} of the workbook",
+                f"sheet {settings.name!r} is not among the {len(book.sheets)} of the workbook:"
+                " compare its tabs (`*` and `?` stand for letters)",
             )
     return chosen
 
@@ -144,12 +145,13 @@ class _MappedRows:
         self._needed = {c for columns in settings.columns.values() for c in columns}
         self._needed -= settings.optional
         self._header: list[str] = []
+        self._nearest: tuple[int, set[str]] | None = None
         self._dates: list[int] = []
         self._mapped: list[tuple[int, str]] = []
 
     def blocks(self) -> Iterator[tuple[list[str], list[Row]]]:
         """The header, and rows below it, some at a time. Raises (as it goes): FeedRefused."""
-        looked, nearest, last = 0, len(self._needed), 0
+        looked, last = 0, 0
         for read in self._rows.blocks():
             block: list[Row] = []
             held = 0
@@ -166,23 +168,28 @@ class _MappedRows:
                         block, held = [], 0
                 elif cells is not None:
                     looked += 1
-                    nearest = min(nearest, self._look_for_header(number, cells))
+                    self._look_for_header(number, cells)
                     declared = self._declared.header_row is not None
                     if looked == HEADER_WITHIN and not self._header and not declared:
-                        raise self._no_header(nearest)
+                        raise self._no_header(looked)
                 last = number
             if self._header:
                 yield self._header, block
         if not self._header:
-            raise self._no_header(nearest)
+            raise self._no_header(looked)
 
-    def _look_for_header(self, number: int, cells: Cells) -> int:
-        """Takes the row for the header if it is one; how many columns it lacks. Raises:
-        FeedRefused."""
+    def _look_for_header(self, number: int, cells: Cells) -> None:
+        """Takes the row for the header if it is one. Raises: FeedRefused."""
         names = {column: " ".join(text.split()) for column, text in cells.items()}
-        lacking = len(self._needed - set(names.values()))
+        lacking = self._needed - set(names.values())
         row = self._declared.header_row
-        if lacking == 0 if row is None else number == row:
+        if row is None:
+            if self._nearest is None or len(lacking) < len(self._nearest[1]):
+                self._nearest = number, lacking
+        elif number == row and lacking:
+            told = f"declared as the header, lacks {_quoted(lacking)}"
+            raise FeedRefused("missing_column", f"{_where(self._place, number)}: {told}")
+        if not lacking if row is None else number == row:
             header = [names.get(column, "") for column in range(max(names) + 1)]
             for name in self._needed | self._declared.optional:
                 if header.count(name) > 1:
@@ -191,7 +198,6 @@ class _MappedRows:
                         f"{_where(self._place, number)}: column {name!r} stands twice",
                     )
             self._take_header(header)
-        return lacking
 
     def _take_header(self, header: list[str]) -> None:
         self._header = header
@@ -202,15 +208,15 @@ class _MappedRows:
             if field in _DATES and len(columns) == 1:
                 self._dates += found
 
-    def _no_header(self, nearest: int) -> FeedRefused:
+    def _no_header(self, looked: int) -> FeedRefused:
         row = self._declared.header_row
         if row is not None:
             message = f"row {row}, declared as the header, shows nothing"
         else:
-            message = (
-                f"no row has all the columns that are mapped; the likest lacks {nearest} of"
-                f" {len(self._needed)} (looked at {HEADER_WITHIN} rows that show anything)"
-            )
+            message = f"no row has all the columns that are mapped ({looked} show anything)"
+            if self._nearest is not None:
+                number, lacking = self._nearest
+                message += f"; the likest, row {number}, lacks {_quoted(lacking)}; capitals count"
         return FeedRefused("missing_column", f"{self._place}: {message}")
 
     def _row(self, number: int, cells: Cells | None) -> Row:
@@ -243,10 +249,16 @@ class _MappedRows:
         elif type(value) in (Inexact, Moment) and (
             field in _NUMBERS or field.startswith("identifier.")
         ):
-            message = "a date, or a number that is not whole or over 15 digits: format it as text"
+            found = "a date" if type(value) is Moment else "a number not whole or over 15 digits"
+            message = f"{found} where every character counts: format the column as text"
         if not message:
             return None
         return RowFault("bad_value", f"column {column!r} holds {message}", field)
+
+
+def _quoted(names: Collection[str]) -> str:
+    """Columns as the settings name them."""
+    return ", ".join(map(repr, sorted(names)))
 
 
 @lru_cache(maxsize=65_536)

@@ -8,7 +8,8 @@ Rules:
 - The file is read as it comes: memory is bounded by one record, and a record by `max_unit_bytes`,
   as far as a block of the file goes beyond it.
 - A file that breaks off, or is not well-formed from some place on, is refused; the whole records
-  before that place are loaded.
+  before that place are loaded. So is one in which nothing stands where records should: a list of
+  nobody has at least the element that would hold them, and nothing else in it.
 - No document type may be declared: extracts need none, entity bombs and references to what lies
   outside do. The parser resolves no entity and opens nothing.
 - No message holds a value: messages name paths, lines and the number of the record.
@@ -34,6 +35,16 @@ from service.ports import FeedFile
 _BLOCK = 1 << 16
 _STEP = re.compile(r"[^\W\d][\w.\-]*(?:\[[^\]]*\])*")
 _ATTRIBUTE = re.compile(r"(?:^|/)@([\w.\-]+)$")
+_FAULTS_HELD_BACK = frozenset({
+    etree.ErrorTypes.ERR_NAME_REQUIRED, etree.ErrorTypes.ERR_ENTITYREF_SEMICOL_MISSING,
+    etree.ErrorTypes.ERR_UNDECLARED_ENTITY, etree.ErrorTypes.ERR_TAG_NAME_MISMATCH,
+    etree.ErrorTypes.ERR_INVALID_ENCODING,
+})  # fmt: skip
+"""Faults that the parser tells when it is asked to end, of files that need not be torn."""
+_ENCODING_FAULTS = frozenset({
+    etree.ErrorTypes.ERR_INVALID_ENCODING, etree.ErrorTypes.ERR_UNSUPPORTED_ENCODING,
+    etree.ErrorTypes.ERR_UNKNOWN_ENCODING, etree.ErrorTypes.ERR_INVALID_CHAR,
+})  # fmt: skip
 _DOCUMENT_TYPE = tuple("<!DOCTYPE".encode(name) for name in ("ascii", "utf-16-le", "utf-16-be"))
 
 
@@ -93,19 +104,53 @@ class _Records:
             since = 0 if rows else since + len(chunk)
             yield rows
             if fault is not None:
-                raise self._broken("bad_syntax", f"line {fault}: the XML is not well-formed")
+                raise self._broken(*_told(fault))
             if since > self._max_bytes + _BLOCK:
-                raise self._broken("too_long", f"more than {self._max_bytes} bytes to the next")
+                raise self._without_end(parser)
         self._check_end(parser)
+
+    def _without_end(self, parser: etree.XMLPullParser) -> FeedRefused:
+        """Why no record ended for so long. The parser holds back what could still become right, as
+        a lone `&` does: asked to end, it tells."""
+        try:
+            parser.close()
+        except etree.XMLSyntaxError as error:
+            if _code(error) in _FAULTS_HELD_BACK:
+                return self._broken(*_told(error))
+        if not self.number:
+            where, most = "/".join(self._names), self._max_bytes
+            return FeedRefused("not_the_format", f"no {where!r} in the first {most} bytes")
+        return self._broken("too_long", f"more than {self._max_bytes} bytes to the next")
 
     def _check_end(self, parser: etree.XMLPullParser) -> None:
         """Raises: FeedRefused where the file breaks off, or is another than it should be."""
         try:
             root = parser.close()
-        except etree.XMLSyntaxError:
+        except etree.XMLSyntaxError as error:
+            if _code(error) in _FAULTS_HELD_BACK:
+                raise self._broken(*_told(error)) from None
             raise self._broken("torn", "the file breaks off") from None
         if _local(root) != self._names[0]:
-            raise FeedRefused("not_the_format", f"the root is no {self._names[0]!r}")
+            raise FeedRefused(
+                "not_the_format",
+                f"`record` begins with {self._names[0]!r}, but the file's root has another name",
+            )
+        if not self.number:
+            self._check_nobody(root)
+
+    def _check_nobody(self, root: etree._Element) -> None:
+        """Raises: FeedRefused where the file without a record is no list of nobody."""
+        holders = [root]
+        for depth, name in enumerate(self._names[1:-1], 1):
+            under = "/".join(self._names[:depth])
+            holders = [node for held in holders for node in held if _local(node) == name]
+            if not holders:
+                told = f"under {under!r} no element is called {name!r}; see `record`"
+                raise FeedRefused("not_the_format", told)
+        if any(len(held) for held in holders):
+            under, name = "/".join(self._names[:-1]), self._names[-1]
+            told = f"under {under!r} there are elements, but none is called {name!r}; see `record`"
+            raise FeedRefused("not_the_format", told)
 
     def _broken(self, reason: str, message: str) -> FeedRefused:
         return FeedRefused(reason, f"after record {self.number}: {message}")
@@ -142,13 +187,24 @@ class _Records:
         return texts[0] if len(texts) == 1 else "\n".join(filter(None, texts))
 
 
-def _feed(parser: etree.XMLPullParser, chunk: bytes) -> int | None:
-    """Gives the parser a block; the line at which the XML is not well-formed, if it is not."""
+def _feed(parser: etree.XMLPullParser, chunk: bytes) -> etree.XMLSyntaxError | None:
+    """Gives the parser a block; what is wrong with the XML, if anything is."""
     try:
         parser.feed(chunk)
-    except etree.XMLSyntaxError as error:  # its own words may quote the document
-        return error.lineno or 0
+    except etree.XMLSyntaxError as error:
+        return error
     return None
+
+
+def _code(error: etree.XMLSyntaxError) -> int:
+    return int(getattr(error, "code", 0))  # the stubs lack it
+
+
+def _told(error: etree.XMLSyntaxError) -> tuple[str, str]:
+    """A reason, and where it is. The error's own words may quote the document."""
+    if _code(error) in _ENCODING_FAULTS:
+        return "encoding", f"line {error.lineno}: not in the encoding that the file declares"
+    return "bad_syntax", f"line {error.lineno}: the XML is not well-formed"
 
 
 def _inner(node: etree._Element) -> str:

@@ -187,6 +187,8 @@ DETAILS: dict[str, Detail] = {
     "faults": Detail(_COUNT, "how many faults a check found"),
     "sha256": Detail(_CODE, "digest of a file that was written"),
     "files": Detail(_COUNT, "files that were written anew"),
+    "journal_events": Detail(_COUNT, "events of the second journal that came in when tried again"),
+    "journal_left": Detail(_COUNT, "files of the second journal of which not everything comes in"),
     "witness": Detail(_NAME, "name of a witness"),
     "witnesses": Detail(_CODES, "names of the witnesses that signed"),
     "trouble": Detail(_CODE, "what is wrong with a witness; none"),

@@ -13,6 +13,7 @@
     ├── WorkspaceBusy        another run holds the workspace
     ├── WorkspaceMissing     no workspace where one was expected
     ├── StoreError           the database does not hold what it must (schema, key, seal)
+    │   ├── RowRefused       the database takes others, and never this: a value it cannot hold
     │   ├── LogFailed        what was asked could not be written down, so nothing is shown
     │   └── AuditBroken      the audit log is not what was signed: it was altered, cut short, forked
     └── NeedsDecision        a guarded step stopped and asks a person

@@ -58,6 +58,12 @@ def ingest_document(reports: Sequence[SourceReport]) -> list[dict[str, Any]]:
     ]
 
 
+_OF_THE_MAPPING = frozenset(
+    {"path not found in any record", "sheet not mapped", "hidden sheet not mapped"}
+)
+"""What was counted that may be a slip in the settings."""
+
+
 def ingest_lines(reports: Sequence[SourceReport]) -> list[str]:
     """A table of sources, then what needs a look."""
     header = ("source", "feeds", "read", *(o.value for o in Outcome))
@@ -77,6 +83,7 @@ def ingest_lines(reports: Sequence[SourceReport]) -> list[str]:
             f"{r.source}: feed {x.sha256[:12]} refused ({x.reason}): {x.message}"
             for x in r.refusals
         ]
+        lines += [f"{r.source}: {name}: {why}" for name, why in r.issues if why in _OF_THE_MAPPING]
         for (name, why, message), units in r.rejected.most_common(_MOST_REASONS):
             lines.append(f"{r.source}: {units:,} quarantined, {name or 'unit'} ({why}): {message}")
         more = len(r.rejected) - _MOST_REASONS

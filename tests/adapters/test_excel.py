@@ -74,10 +74,26 @@ def test_the_declared_row_is_the_header_though_another_would_do(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("rows", "changes", "reason", "message"),
     [
-        ([HEADER[:-1], PERSON], {}, "missing_column", "lacks 1 of 9"),
-        ([], {}, "missing_column", "lacks 9 of 9"),
-        ([["x"]] * 200 + [HEADER], {}, "missing_column", "lacks 9 of 9"),
-        ([HEADER, PERSON], {"header_row": 2}, "missing_column", "column 'ID'"),
+        (
+            [["x"], HEADER[:-1], PERSON],
+            {},
+            "missing_column",
+            r"mapped \(3 show anything\); the likest, row 2, lacks 'POSTCODE'; capitals count",
+        ),
+        (
+            [[n.lower() for n in HEADER]],
+            {},
+            "missing_column",
+            "row 1, lacks 'DOB', 'FORENAME', 'ID'",
+        ),
+        ([], {}, "missing_column", r"mapped \(0 show anything\)$"),
+        ([["x"]] * 100 + [HEADER], {}, "missing_column", r"\(100 show anything\)"),
+        (
+            [HEADER, PERSON],
+            {"header_row": 2},
+            "missing_column",
+            "sheet Clients, row 2: declared as the header, lacks 'DOB', 'FORENAME'",
+        ),
         ([HEADER, PERSON], {"header_row": 7}, "missing_column", "row 7"),
         ([[*HEADER, "ID"], PERSON], {}, "not_the_format", "'ID' stands twice"),
     ],
@@ -244,7 +260,7 @@ CELLS = [
     ('<c r="A2" t="inlineStr"><is><r><t>C</t></r><r><t xml:space="preserve"> 1</t></r></is></c>',
      "C 1", None),
     ('<c r="A2" t="inlineStr"><is><t/><r><t>C1</t></r></is></c>', "C1", None),
-    ('<c r="A2" t="d"><v>2026-03-01T10:00:00</v></c>', None, "a date, or a number"),
+    ('<c r="A2" t="d"><v>2026-03-01T10:00:00</v></c>', None, "a date where every character"),
     ('<c t="inlineStr"><is><t>A&amp;B</t></is></c>', "A&B", None),
     ('<c r="A2" t="inlineStr"><is><t>A_x0042_</t></is></c>', "AB", None),
     ('<c r="A2" t="inlineStr"><is><t>A_x005F_x0042_</t></is></c>', "A_x0042_", None),
@@ -270,6 +286,44 @@ def test_cells_of_every_type(
     messages = [r.message for batch in batches for r in batch.rejected]
     assert len(messages) == (fault is not None)
     assert all(fault in message for message in messages if fault)
+
+
+def test_a_header_is_looked_for_among_a_hundred_rows(tmp_path: Path) -> None:
+    data = workbook({"Clients": [["x"]] * 99 + [HEADER, PERSON]})
+    assert ids(tmp_path, data) == ["1"]
+
+
+WHEN = datetime(2016, 2, 1)  # noqa: DTZ001 - dates in sheets have no zone
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["nhs_number", "replaced_by", "gp_practice", "organisation", "address.uprn", "phone", "mobile",
+     "identifier.passport"],
+)  # fmt: skip
+def test_no_date_is_taken_for_a_number_of_somebody(tmp_path: Path, field: str) -> None:
+    sheet = sheet_settings(columns={"local_id": ("ID",), field: ("X",)})
+    batches = read(tmp_path, workbook({"Clients": [["ID", "X"], ["C1", WHEN]]}), sheet)
+    assert rejections(batches) == [("sheet Clients, row 2", field, "bad_value")]
+
+
+@pytest.mark.parametrize("field", ["code", "item_id"])
+def test_no_date_is_taken_for_the_number_of_an_item(tmp_path: Path, field: str) -> None:
+    columns = {"local_id": ("ID",), "item_id": ("I",), "text": ("T",), field: ("X",)}
+    sheet = sheet_settings(columns=columns, codes={}, constants={"heading": "encounter"})
+    headings = ["ID", "X", *({"I", "T"} - ({"I"} if field == "item_id" else set()))]
+    data = workbook({"Clients": [headings, ["C1", WHEN, *headings[2:]]]})
+    assert rejections(read(tmp_path, data, sheet)) == [("sheet Clients, row 2", field, "bad_value")]
+
+
+@pytest.mark.parametrize("field", ["birth_date", "death_date", "nhs_number_traced_on"])
+def test_a_date_cell_means_its_date_in_every_column_of_dates(tmp_path: Path, field: str) -> None:
+    columns = {"local_id": ("ID",), "nhs_number": ("NHS",), field: ("X",)}
+    sheet = sheet_settings(columns=columns, codes={}, date_formats=("%Y-%d-%m",))
+    data = workbook({"Clients": [["ID", "NHS", "X"], ["C1", "9434765919", WHEN]]})
+    (record,) = loaded(read(tmp_path, data, sheet))
+    assert "2016-02-01" in str(record)
+    assert "2016-01-02" not in str(record)
 
 
 def test_a_declared_header_may_stand_far_down(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ no message shows a value."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import tempfile
@@ -111,6 +112,20 @@ def test_refused(tmp_path: Path, data: bytes, reason: str, message: str) -> None
     assert CANARY not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_what_stands_after_the_rows_is_part_of_the_checksum(tmp_path: Path) -> None:
+    """Damage that is only found at the end of the part: the workbook is not taken for whole."""
+    after = "".join(f"<x>{hashlib.sha256(bytes([n % 256, n // 256])).hexdigest()}</x>"
+                    for n in range(40_000))  # fmt: skip
+    data = bytearray(sheet(ROW, after=after))
+    entry = data.index(b"PK\x01\x02")
+    while data[entry + 46 :][: len(SHEET)] != SHEET.encode():
+        entry = data.index(b"PK\x01\x02", entry + 1)
+    data[entry + 16] ^= 1  # its checksum, in the list of parts
+    with pytest.raises(FeedRefused) as caught:
+        read(tmp_path, bytes(data))
+    assert caught.value.reason == "torn"
 
 
 def test_parts_held_in_memory_are_bounded(tmp_path: Path) -> None:
