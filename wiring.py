@@ -28,6 +28,7 @@ from schemas.errors import (
     WorkspaceBusy,
     WorkspaceMissing,
 )
+from schemas.identifiers import SourceId
 from schemas.settings import Settings
 from schemas.settings_file import parse_settings
 from service.access import Actor
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from service.audit_reports_desk import Desk as ReportDesk
     from service.audit_witness import WitnessState
     from service.nightly import Inputs
+    from service.ports import Collector
     from service.sharing import Sharing
     from store.restoring import Landing
     from store.sql_store import SqlStore
@@ -111,11 +113,22 @@ class Workspace:
         """What ingest and link read, with the readers at work until the end."""
         from adapters.ahead import ReadAhead, calm_collector
         from adapters.inbox import find_feeds
+        from service.collecting import collecting
         from service.nightly import Inputs
 
         calm_collector()
+        finder = collecting(find_feeds, self._collectors())
         with ReadAhead() as ahead:
-            yield Inputs(self.inbox, self.model_file, ahead.readers, find_feeds)
+            yield Inputs(self.inbox, self.model_file, ahead.readers, finder)
+
+    def _collectors(self) -> dict[SourceId, Collector]:
+        """Those of the sources that have an interface."""
+        asked = [source for source in self.settings.sources if source.interface is not None]
+        if not asked:
+            return {}
+        from adapters.interfaces import collector_of
+
+        return {one.id: collector_of(one, self.root, self.inbox, clock) for one in asked}
 
     @contextmanager
     def store(self) -> Iterator[SqlStore]:

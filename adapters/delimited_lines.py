@@ -52,6 +52,8 @@ class RowForm:
     quote: str
     width: int
     max_bytes: int
+    well_formed: bool = False
+    """Quotes are right whatever stands between them: no line is a row while one is open."""
 
     def split(self, lines: Iterator[str] | list[str]) -> Iterator[list[str]]:
         """The fields of row after row. Raises (as it goes): csv.Error."""
@@ -63,7 +65,11 @@ class RowForm:
 
     def is_row(self, text: str, begun: str) -> bool:
         """Whether a line by itself is a whole row rather than a part of the row `begun` before."""
-        if self.width < _FEWEST_TELLING or text.count(self.delimiter) < self.width - 1:
+        if (
+            self.well_formed
+            or self.width < _FEWEST_TELLING
+            or text.count(self.delimiter) < self.width - 1
+        ):
             return False
         if self.quote in text and begun.startswith(self.quote):
             return False

@@ -48,7 +48,12 @@ class DelimitedFile:
         form = RowForm(encoding, settings.delimiter, settings.quote, 0, max_bytes)
         self.header = settings.header or self._read_header(form)
         self.form = RowForm(
-            encoding, settings.delimiter, settings.quote, len(self.header), max_bytes
+            encoding,
+            settings.delimiter,
+            settings.quote,
+            len(self.header),
+            max_bytes,
+            settings.collected,
         )
 
     def _read_header(self, form: RowForm) -> tuple[str, ...]:

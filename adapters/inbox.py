@@ -7,7 +7,7 @@ Rules:
 - Names that say "not finished" (`.part`, `.tmp`, `.filepart`, hidden files, `~`) are left alone.
 - A file that changed within the last `settle_seconds` is looked at again after at most that long,
   once for all; if it changed meanwhile, or changes while its bytes are read, it is still being
-  written and is left for the next run.
+  written and is left for the next run. What an interface wrote need not settle.
 - Nothing outside the inbox is read, whatever a link says.
 - A feed stood so when its name says, where the settings tell how; else when it was last changed.
 - A source's whole list must say in its name of when it is: a copy of an old one would otherwise be
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from adapters.spool import POSITION
 from schemas.dates import Instant, to_instant
 from schemas.settings import FileSettings, Limits, SourceSettings
 from service.ports import FeedFile
@@ -65,7 +66,8 @@ def find_feeds(inbox: Path, source: SourceSettings, limits: Limits) -> Found:
     if not _inside(folder, inbox):
         return Found([], [f"inbox/{source.id} leads outside the inbox and was not followed"])
     candidates, notices = _candidates(folder, inbox, source)
-    _let_settle(candidates, limits.settle_seconds)
+    brought = [one for one in candidates if not one.settings.collected]
+    _let_settle(brought, limits.settle_seconds)
     feeds: list[FeedFile] = []
     undated = 0
     for candidate in candidates:
@@ -104,6 +106,8 @@ def _candidates(
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
         name = path.name
         settings = next((f for f in source.files if fnmatchcase(name, f.pattern)), None)
+        if name.startswith(POSITION):
+            continue
         if name.lower().endswith(_UNFINISHED_ENDS) or name.startswith(_UNFINISHED_STARTS):
             unfinished += 1
         elif path.is_symlink() and not _inside(path, inbox):

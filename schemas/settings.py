@@ -15,6 +15,7 @@ from schemas.items import Heading
 from schemas.records import WithdrawalReason
 from schemas.settings_api import ApiSettings, IdentityProvider
 from schemas.settings_audit import AuditSettings
+from schemas.settings_interfaces import Interface
 from schemas.settings_sharing import SharingSettings
 
 FORMATS = ("delimited", "excel", "fhir", "hl7v2", "xml")
@@ -158,6 +159,9 @@ class FileSettings:
     record: str | None = None
     """For `xml`: the names of the elements that lead to a record's, from the root on; the columns
     are then paths in a record."""
+    collected: bool = False
+    """Whether we write these files, from an interface: whole once they have their name, and with
+    quotes that are right whatever stands between them."""
     sheets: tuple[SheetSettings, ...] = ()
     """For `excel`: the sheets to read; the first that matches a sheet's name counts."""
 
@@ -182,6 +186,7 @@ class SourceSettings:
         nhs_number_systems: further names under which NHS numbers arrive.
         identity_change_sign: for FHIR the URL of the Patient extension, for HL7 v2 the Z segment,
             by which the source declares a protected change of identity; None: it declares none.
+        interface: where its feeds are collected; None: they are brought to the inbox.
     """
 
     id: SourceId
@@ -195,6 +200,7 @@ class SourceSettings:
     local_id_system: str | None = None
     nhs_number_systems: tuple[str, ...] = ()
     identity_change_sign: str | None = None
+    interface: Interface | None = None
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from schemas.settings import (
     SourceSettings,
     WholeList,
 )
+from schemas.settings_interfaces import Interface, read_interface
 from schemas.settings_table import Table
 
 
@@ -52,6 +53,8 @@ def ods_code(table: Table, key: str, text: str) -> OdsCode:
         return OdsCode("")
 
 
+COLLECTED = AsAt(re.compile(r"_([0-9]{8}T[0-9]{6}Z)\."), "%Y%m%dT%H%M%S%z")
+"""When a file was asked for that an interface wrote (adapters.spool)."""
 _SOURCE_ID = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
@@ -60,7 +63,8 @@ def read_source(table: Table, known: set[OdsCode]) -> SourceSettings:
     if source_id and not _SOURCE_ID.fullmatch(source_id):
         table.fault("id", "expected lower-case letters, digits, _; 1 to 31 long")
     fmt = table.choice("format", FORMATS)
-    files = tuple(_file(t, fmt) for t in table.tables("file"))
+    interface = read_interface(table.table("interface"))
+    files = tuple(_file(t, fmt, interface) for t in table.tables("file"))
     if not files and fmt in ("fhir", "hl7v2"):
         files = (FileSettings(pattern="*", format=fmt),)
     if sum(file.snapshot is not None for file in files) > 1:
@@ -79,6 +83,7 @@ def read_source(table: Table, known: set[OdsCode]) -> SourceSettings:
         local_id_system=table.text("local_id_system", None),
         nhs_number_systems=table.texts("nhs_number_systems"),
         identity_change_sign=_identity_change_sign(table, fmt),
+        interface=interface,
     )
     table.done()
     return source
@@ -135,7 +140,7 @@ _USED = {
 _FOR_ALL = {"pattern", "format", "as_at"}
 
 
-def _file(table: Table, source_format: str) -> FileSettings:
+def _file(table: Table, source_format: str, interface: Interface | None) -> FileSettings:
     fmt = table.choice("format", FORMATS, source_format)
     defaults = FileSettings(pattern="*", format=fmt)
     file = FileSettings(
@@ -145,13 +150,16 @@ def _file(table: Table, source_format: str) -> FileSettings:
         delimiter=_one_character(table, "delimiter", defaults.delimiter),
         quote=_one_character(table, "quote", defaults.quote, empty=True),
         header=table.texts("header") or None,
-        as_at=_as_at(table.table("as_at")),
+        as_at=COLLECTED if interface else _as_at(table.table("as_at")),
+        collected=interface is not None,
         snapshot=_whole_list(table),
         record=table.text("record", None) or None,
         sheets=tuple(_sheet(t) for t in table.tables("sheet")),
         **_mapping(table),
     )
     used = _USED.get(fmt, set())
+    if interface is not None:
+        _check_collected(table, file)
     if "columns" in used:
         _check_rows(table, file)
         _check_header(table, file)
@@ -168,6 +176,16 @@ def _file(table: Table, source_format: str) -> FileSettings:
             table.fault(key, f"a file of format {fmt} has no such setting")
     table.done()
     return file
+
+
+def _check_collected(table: Table, file: FileSettings) -> None:
+    """That nothing is said of the form of files that we write ourselves."""
+    if file.format != "delimited":
+        table.fault("format", "what a database answers is written as a delimited file")
+    for key in ("encoding", "delimiter", "quote", "header", "as_at"):
+        if key in table.values:
+            table.fault(key, "not to be set: what a database answers is written with a header,"
+                        " commas and quotes, in UTF-8, and named by the time")  # fmt: skip
 
 
 def _mapping(table: Table) -> dict[str, Any]:

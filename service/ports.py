@@ -68,6 +68,18 @@ class Reader(Protocol):
     ) -> Iterator[UnitBatch]: ...
 
 
+class Collector(Protocol):
+    """Collects from one source's interface what is new, as files of its inbox folder.
+
+    May be repeated: what was collected before is collected again only if nobody knows that it was.
+    Raises: InputError: nothing, or not all, could be collected now; what was is whole.
+    """
+
+    def collect(self) -> list[str]:
+        """Sentences on what a data team should know of it."""
+        ...
+
+
 class FeedState(StrEnum):
     """How far a feed has come."""
 

@@ -13,9 +13,10 @@ import importlib
 import json
 import re
 import shlex
+import sqlite3
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import chdir, closing, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from adapters.inbox import find_feeds
+from adapters.interfaces import collector_of
 from adapters.registry import READERS
 from cli import STRICT_EXIT, commonthread
 from consent.commands import GRANTS
@@ -31,6 +33,7 @@ from linkage.guards import GUARDS
 from linkage.tables import WELL_KNOWN
 from schemas.codes import PURPOSES
 from schemas.columns import UnitBatch
+from schemas.dates import Instant
 from schemas.errors import EXIT_CODES, SettingsError
 from schemas.records import REASONS
 from schemas.settings import (
@@ -51,6 +54,7 @@ from schemas.settings import (
 from schemas.settings_api import ApiSettings, ClientSettings, IdentityProvider
 from schemas.settings_audit import AuditSettings, WitnessSettings
 from schemas.settings_file import parse_settings
+from schemas.settings_interfaces import SqlInterface, SqlQuery
 from schemas.settings_sharing import SharingSettings
 from service.review_queue import FACTORS, KINDS
 from tests.adapters.excel_feeds import workbook
@@ -160,6 +164,8 @@ SECTIONS: dict[str, type] = {
     "[[audit.witness]]": WitnessSettings,
     "[[organisation]]": Organisation,
     "[[source]]": SourceSettings,
+    "[source.interface]": SqlInterface,
+    "[[source.interface.query]]": SqlQuery,
     "[[source.file]]": FileSettings,
     "[[source.file.sheet]]": SheetSettings,
     "as_at": AsAt,
@@ -187,6 +193,19 @@ columns = { local_id = "ID" }
 format = "excel"
 [[source.file.sheet]]
 name = "A"
+columns = { local_id = "ID" }
+[[source]]
+id = "t"
+name = "T"
+format = "delimited"
+organisations = ["A1A1A"]
+[source.interface]
+kind = "sql"
+url = "sqlite:///t.db"
+[[source.interface.query]]
+name = "clients"
+sql = "SELECT 1"
+[[source.file]]
 columns = { local_id = "ID" }
 [[identity_provider]]
 issuer = "https://idp.example"
@@ -228,7 +247,9 @@ def test_settings_are_those_of_the_code(heading: str) -> None:
     if heading == "[[source]]":
         names = (names - {"files"}) | {"file", "format"}
     if heading == "[[source.file]]":
-        names = (names - {"sheets"}) | {"sheet"}
+        names = (names - {"sheets", "collected"}) | {"sheet"}
+    if heading == "[source.interface]":
+        names = (names - {"queries"}) | {"kind", "query"}
     if heading == "[[identity_provider]]":
         names = (names - {"clients"}) | {"client"}
     assert set(documented(heading)) == names
@@ -238,9 +259,11 @@ def test_settings_are_those_of_the_code(heading: str) -> None:
 def test_defaults_are_those_of_the_code(heading: str) -> None:
     given = from_parser()
     for field in dataclasses.fields(SECTIONS[heading]):
-        if heading == "[partnership]" and field.name in OWN_SECTIONS:
+        if (heading == "[partnership]" and field.name in OWN_SECTIONS) or field.name == "collected":
             continue
-        name = {"clients": "client", "sheets": "sheet"}.get(field.name, field.name)
+        name = {"clients": "client", "sheets": "sheet", "queries": "query"}.get(
+            field.name, field.name
+        )
         cell = documented(heading).get(name, "*required*")
         place = (heading, field.name)
         if field.default is not dataclasses.MISSING:
@@ -310,7 +333,7 @@ def example_sources() -> dict[str, SourceSettings]:
 
 def test_the_examples_of_sources_are_accepted() -> None:
     sources = example_sources()
-    assert set(sources) == {"housing_support", "lunch_club", "day_hospice"}
+    assert set(sources) == {"housing_support", "lunch_club", "day_hospice", "mental_health"}
     files = sources["housing_support"].files
     assert [file.kind for file in files] == ["client_record", "care_item"]
 
@@ -323,6 +346,37 @@ def read_example(inbox: Path, source: SourceSettings, name: str, data: bytes) ->
     (feed,) = find_feeds(inbox, source, limits).feeds
     (batch,) = READERS[feed.settings.format](feed, source, limits)
     return batch
+
+
+def test_the_example_of_a_database_is_asked(tmp_path: Path) -> None:
+    """Its question, but for the words of PostgreSQL for an hour."""
+    source = example_sources()["mental_health"]
+    interface = source.interface
+    assert interface is not None
+    (query,) = interface.queries
+    query = dataclasses.replace(
+        query, first="1900", sql=query.sql.replace(" - interval '1 hour'", "")
+    )
+    with closing(sqlite3.connect(tmp_path / "mh.db")) as database, database:
+        columns = "client_id, nhs_number, family_name, given_name, birth_date, changed_at"
+        database.execute(f"CREATE TABLE commonthread_clients ({columns})")
+        database.execute(
+            "INSERT INTO commonthread_clients VALUES"
+            " (7, '9990000018', 'Teal', 'Ann', '1931-02-28', '2026-03-01 04:05:06')"
+        )
+    (tmp_path / source.id).mkdir()
+    asked = dataclasses.replace(
+        source, interface=dataclasses.replace(
+            interface, url="sqlite:///mh.db", password_file=None, queries=(query,)
+        )
+    )  # fmt: skip
+    now = Instant("2026-03-02T00:00:00Z")
+    assert collector_of(asked, tmp_path, tmp_path, lambda: now).collect() == []
+    limits = Limits()
+    (feed,) = find_feeds(tmp_path, asked, limits).feeds
+    (batch,) = READERS[feed.settings.format](feed, asked, limits)
+    assert (batch.rejected, batch.issues, batch.records.num_rows) == ((), {}, 1)
+    assert batch.records.column("as_at").to_pylist() == ["2026-03-01T04:05:06Z"]
 
 
 def test_the_example_of_an_extract_is_read(tmp_path: Path) -> None:

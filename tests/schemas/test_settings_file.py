@@ -1,12 +1,14 @@
 """partnership.toml: every setting is read, every fault is found at once, with its place."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 
 from schemas.errors import SettingsError
 from schemas.settings import Limits, LinkSettings, Settings, WholeList
 from schemas.settings_file import parse_settings
+from schemas.settings_interfaces import SqlInterface, SqlQuery
 
 HEAD = """
 [partnership]
@@ -165,7 +167,69 @@ def _extract(lines: str, path: str) -> str:
     return HEAD + SOURCE.replace("delimited", "xml") + file
 
 
+ASKED = """
+[source.interface]
+kind = "sql"
+url = "postgresql+psycopg://reader@wards.example/pas"
+password_file = "keys/pas.password"
+timeout_seconds = 30
+[[source.interface.query]]
+name = "clients"
+sql = "SELECT id AS ID, at FROM clients WHERE at >= :since"
+watermark = "at"
+first = 1900-01-01T00:00:00Z
+"""
+
+
+WHOLE_FILE = FILE.replace("[[source.file]]\n", "[[source.file]]\nsnapshot = true\n")
+TWICE = "query = [{ name = 'a', sql = 'SELECT 1' }, { name = 'a', sql = 'SELECT 1' }]\n"
+NO_QUERY = HEAD + SOURCE + ASKED.split("[[source.interface.query]]", maxsplit=1)[0]
+
+
+def test_a_database_that_is_asked() -> None:
+    (source,) = parse_settings(HEAD + SOURCE + ASKED + WHOLE_FILE).sources
+    sql = "SELECT id AS ID, at FROM clients WHERE at >= :since"
+    assert source.interface == SqlInterface(
+        "postgresql+psycopg://reader@wards.example/pas",
+        (SqlQuery("clients", sql, "at", datetime(1900, 1, 1, tzinfo=UTC)),),
+        "keys/pas.password",
+        30,
+    )
+    (file,) = source.files
+    assert file.collected
+    assert file.as_at is not None
+    found = file.as_at.file_name.search("clients_20260301T040506Z.csv")
+    assert found is not None
+    when = datetime.strptime(found.group(1), file.as_at.format)  # noqa: DTZ007 - it says its zone
+    assert when == datetime(2026, 3, 1, 4, 5, 6, tzinfo=UTC)
+
+
+def _asked(old: str, new: str, file: str = "") -> str:
+    assert old in ASKED
+    block = FILE.replace("[[source.file]]\n", f"[[source.file]]\n{file}\n")
+    return HEAD + SOURCE + ASKED.replace(old, new) + block
+
+
 FAULTS = [
+    ("another kind", _asked('"sql"', '"odbc"'), "interface.kind: expected one of sql"),
+    ("a password in the URL", _asked("reader@", "reader:x@"), "interface.url: holds a password"),
+    ("no URL", _asked('"postgresql+psycopg://reader@wards.example/pas"', '"pas"'),
+     "interface.url: expected DIALECT"),
+    ("a secret elsewhere", _asked("keys/pas", "../pas"), "password_file: expected a path in"),
+    ("a secret anywhere", _asked("keys/pas", "/etc/pas"), "password_file: expected a path in"),
+    ("no watermark", _asked('watermark = "at"', ""), "query[0].watermark: missing; `:since`"),
+    ("no first", _asked("first = 1900-01-01T00:00:00Z", ""), "query[0].first: missing; `:since`"),
+    ("a first of no kind", _asked("1900-01-01T00:00:00Z", "[1]"), "query[0].first: expected a num"),
+    ("a watermark for nothing", _asked(":since", "'2'"), "query[0].watermark: the query has no"),
+    ("a cast is no question", _asked("at >= :since", "at::since > 1"), "the query has no `:since`"),
+    ("no SELECT", _asked("SELECT id", "UPDATE id"), "query[0].sql: expected one SELECT"),
+    ("a strange name", _asked('"clients"', '"Clients/"'), "query[0].name: expected lower-case"),
+    ("the name twice", NO_QUERY + TWICE + FILE, "interface.query: a stands twice"),
+    ("no query", NO_QUERY + FILE, "interface.query: expected at least one"),
+    ("a form of its own", _asked("at", "at", 'quote = "|"'), "file[0].quote: not to be set"),
+    ("a time of its own", _asked("at", "at", "as_at = { file_name = '(x)' }"),
+     "file[0].as_at: not to be set"),
+    ("another format", _asked("at", "at", 'format = "xml"'), "file[0].format: what a database"),
     ("not TOML", "x =", "not TOML"),
     ("no name", "", "partnership.name: missing"),
     ("an empty name", HEAD.replace('"Test"', '""'), "partnership.name: expected text"),
