@@ -11,6 +11,7 @@ import argparse
 import json
 import resource
 import shutil
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +19,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from audit.merkle import is_consistent, is_included
 from audit.verifier import check_log, verifier_key
 from bench.audit_fill import held_store
-from bench.audit_log import proofs
 from service.audit_log import AuditLog
 from service.audit_verify import verify
 from store.log_files import LogFiles
@@ -28,6 +29,7 @@ from store.log_keys import LogKeys
 from store.sequencer import Sequencer
 
 ORIGIN = "bench.example/log"
+PROOFS = 200
 
 
 @contextmanager
@@ -36,6 +38,32 @@ def _timed(found: dict[str, Any], name: str) -> Iterator[None]:
     yield
     found[f"{name}_s"] = round(time.perf_counter() - began, 2)
     found[f"{name}_cpu_s"] = round(time.process_time() - worked, 2)
+
+
+def proofs(log: AuditLog, random: Random) -> dict[str, float]:
+    """How long it takes to make a proof of an entry and one of growth, and to check both: median
+    and worst of `PROOFS` places chosen by chance, in milliseconds."""
+    size = log.size()
+    root = log.root(size)
+    made: dict[str, list[float]] = {"inclusion": [], "consistency": [], "check": []}
+    for _ in range(PROOFS):
+        leaf, old = random.randrange(size), random.randrange(1, size + 1)
+        began = time.perf_counter()
+        proof = log.prove(leaf)
+        made["inclusion"].append(1_000 * (time.perf_counter() - began))
+        began = time.perf_counter()
+        path = log.consistency(old)
+        made["consistency"].append(1_000 * (time.perf_counter() - began))
+        old_root = log.root(old)
+        began = time.perf_counter()
+        assert is_included(leaf, size, proof.leaf_hash, proof.hashes, root)
+        assert is_consistent(old, size, path, old_root, root)
+        made["check"].append(1_000 * (time.perf_counter() - began))
+    return {
+        f"{name}_{what}_ms": round(value, 3)
+        for name, times in made.items()
+        for what, value in (("median", statistics.median(times)), ("worst", max(times)))
+    }
 
 
 def measured(folder: Path, url: str | None, *, whole: bool) -> dict[str, Any]:

@@ -196,9 +196,7 @@ def bundle(
     purpose: str | None, **asked: str | None,
 ) -> None:  # fmt: skip
     """Events with the proof that they are in the log, for somebody who has no access here."""
-    from service.access import failure_recorded
-    from service.audit_bundle import Bundled, asked_events, query_of, write_bundle
-    from service.audit_persons import hidden_from, person_of_log
+    from service.audit_bundle import Wanted, query_of, write_bundle
 
     query = query_of(**asked)
     if not leaves and not any(asked.values()):
@@ -210,20 +208,8 @@ def bundle(
     with _desk(root, "audit-bundle", purpose) as desk:
         desk.log.publish()
         said = [name for name, value in asked.items() if value]
-
-        def written(done: Bundled) -> None:
-            desk.written(
-                persons=sorted(done.persons), leaves=done.leaves, rows=done.events,
-                sha256=done.sha256, by=sorted(said),
-            )  # fmt: skip
-
-        if query.person is not None:
-            with failure_recorded(desk.actor, desk.action, desk.store, desk.clock):
-                person_of_log(desk.store, desk.actor, query.person)
-        events = asked_events(desk.store, query, leaves)
-        kept = [path.read_bytes() for path in held]
-        hidden = frozenset(hidden_from(desk.store, desk.actor).persons)
-        done = write_bundle(out, desk.log, events, kept, written, hidden)
+        wanted = Wanted(query, leaves, [path.read_bytes() for path in held], said)
+        done = write_bundle(out, desk.log, desk.store, desk.actor, desk.clock, wanted)
     document = {
         "events": done.events, "unsigned": done.unsigned, "size": done.size,
         "leaves": done.leaves, "sha256": done.sha256,

@@ -7,7 +7,8 @@ Rules:
 - `.json` is one document; any other name is an archive, written event by event, so that a bundle of
   millions is never held in memory.
 - It holds staff and persons: it is written for its owner only, whole or not at all, and what was
-  disclosed is in the log before the file bears its name.
+  disclosed is in the log before the file bears its name. What the asker may not know of is left
+  out here: nobody is asked what to hide.
 - It proves that these events are in the log; it cannot prove that they are all there are.
 """
 
@@ -17,7 +18,7 @@ import hashlib
 import os
 import zipfile
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,11 +28,15 @@ from typing import Any
 import msgspec
 
 from audit.verifier import BUNDLE_FORMAT, Unsound, read_checkpoint
-from schemas.dates import Instant, to_instant
+from consent.commands import Action
+from schemas.dates import Clock, Instant, to_instant
 from schemas.errors import InputError, NotFound
 from schemas.identifiers import PersonId
+from service.access import Actor, failure_recorded, record
 from service.audit_log import AuditLog
+from service.audit_persons import EventsOfPersons, hidden_from, person_of_log
 from service.audit_ports import AuditQuery, AuditStore, Numbered
+from service.durable import make_durable
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -63,41 +68,57 @@ class Bundled:
             self.leaves.append([leaf, leaf])
 
 
-def write_bundle(
-    path: Path,
-    log: AuditLog,
-    found: Iterator[Sequence[Numbered]],
-    earlier: Sequence[bytes],
-    written: Callable[[Bundled], None],
-    hidden: frozenset[PersonId],
-) -> Bundled:
-    """Writes the events as a bundle.
+@dataclass(frozen=True)
+class Wanted:
+    """Which events a bundle is to hold.
 
-    Args:
-        found: the events, in order of leaves.
+    Attributes:
+        query: the question for them. leaves: or these, one by one.
         earlier: checkpoints that others hold: the bundle proves that it continues them.
-        written: told what is in it, before the file can be used; what it raises stops all.
-        hidden: persons whom the asker may not know of. An event that names one is left out: what is
-            proven cannot be told in part.
-
-    Raises: InputError: the file cannot be written, or a checkpoint is not of this log's past.
+        by: names of what was asked for, for the event.
     """
-    head = _head(log, earlier)
+
+    query: AuditQuery
+    leaves: Sequence[int] = ()
+    earlier: Sequence[bytes] = ()
+    by: Sequence[str] = ()
+
+
+def write_bundle(
+    path: Path, log: AuditLog, store: EventsOfPersons, actor: Actor, clock: Clock, wanted: Wanted
+) -> Bundled:
+    """Writes the events as a bundle, and writes down what was disclosed before the file can be
+    used. An event that names somebody of whom the actor may not know is left out: what is proven
+    cannot be told in part.
+
+    Raises: NotFound: no such person or leaf; InputError: the file cannot be written, or a
+    checkpoint is not of this log's past.
+    """
+    action, person = Action.AUDIT_BUNDLE, wanted.query.person
+    if person is not None:
+        with failure_recorded(actor, action, store, clock):
+            person_of_log(store, actor, person)
+    hidden = hidden_from(store, actor).persons
+    head = _head(log, wanted.earlier)
     bundled = Bundled(read_checkpoint(head["checkpoint"].encode()).size)
-    told = (line for page in found for line in _told(log, _seen(page, hidden), bundled))
+    pages = _asked_events(store, wanted)
+    told = (line for page in pages for line in _told(log, _seen(page, hidden), bundled))
     with _whole_file(path) as part:
         if path.suffix == ".json":
             part.write_bytes(_encode(head | {"events": [msgspec.Raw(line) for line in told]}))
         else:
             _archive(part, head, told)
         bundled.sha256 = _digest(part)
-        written(bundled)
+        record(
+            actor, action, store, clock, persons=sorted(bundled.persons), leaves=bundled.leaves,
+            rows=bundled.events, sha256=bundled.sha256, by=sorted(wanted.by),
+        )  # fmt: skip
     return bundled
 
 
 def _seen(page: Sequence[Numbered], hidden: frozenset[PersonId]) -> Sequence[Numbered]:
     """The events that name nobody hidden."""
-    return [one for one in page if hidden.isdisjoint(one.event.persons)] if hidden else page
+    return [one for one in page if hidden.isdisjoint(one.event.persons)]
 
 
 def write_proofs(path: Path, log: AuditLog, leaves: Sequence[int]) -> Bundled:
@@ -142,14 +163,12 @@ def _instant(text: str | None) -> Instant | None:
     return to_instant(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
-def asked_events(
-    store: AuditStore, query: AuditQuery, leaves: Sequence[int] = ()
-) -> Iterator[Sequence[Numbered]]:
-    """The events of the query, or of these leaves. Raises: NotFound: a leaf has no payload."""
-    if not leaves:
-        yield from store.find_numbered(query)
+def _asked_events(store: AuditStore, wanted: Wanted) -> Iterator[Sequence[Numbered]]:
+    """The events of the query, or of the leaves. Raises: NotFound: a leaf has no payload."""
+    if not wanted.leaves:
+        yield from store.find_numbered(wanted.query)
         return
-    for leaf in sorted({*leaves}):
+    for leaf in sorted({*wanted.leaves}):
         one = next(store.find_numbered(AuditQuery(after=leaf - 1, limit=1)), ())
         if not one or one[0].leaf != leaf:
             raise NotFound(f"leaf {leaf}: there is no such event, or its time was over")
@@ -233,9 +252,9 @@ def _whole_file(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         yield part
-        with part.open("rb") as stream:
-            os.fsync(stream.fileno())
+        make_durable(part)
         part.replace(path)
+        make_durable(path.parent)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or 'no room'})") from None
     finally:

@@ -30,6 +30,7 @@ from consent.commands import Action, decide
 from schemas.dates import Clock
 from schemas.errors import InputError, NotPermitted, StoreError
 from service.access import Actor, permit, record
+from service.durable import make_durable
 from service.ports import LogPlaces, Store
 
 MANIFEST, TABLES, FILES, READY = "manifest.json", "tables", "files", "ready"
@@ -221,20 +222,17 @@ def _canonical(manifest: Mapping[str, Any]) -> bytes:
 
 
 def _finish(part: Path, place: Path) -> None:
-    """Makes all of it durable, then gives it its name."""
+    """Makes all of it durable, then gives it its name; takes that away again where it may not
+    last. Raises: OSError."""
     for path in part.rglob("*"):
-        _sync(path)
-    _sync(part)
+        make_durable(path)
+    make_durable(part)
     part.rename(place)
-    _sync(place.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        make_durable(place.parent)
+    except OSError:
+        place.rename(part)
+        raise
 
 
 # --- checking -----------------------------------------------------------------------------------
@@ -334,7 +332,7 @@ def complete(root: Path, place: Place) -> str:
     for file in sorted(names, key=lambda n: n == "partnership.toml"):
         _move(staging / FILES / file, root / file)
     (staging / READY).unlink()
-    _sync(staging)
+    make_durable(staging)
     shutil.rmtree(staging)
     return name
 
@@ -349,7 +347,7 @@ def _set_aside(log: Path) -> None:
 def _move(path: Path, target: Path) -> None:
     if path.exists():
         path.replace(target)
-        _sync(target.parent)
+        make_durable(target.parent)
 
 
 def restore(
@@ -416,10 +414,10 @@ def _stage_files(plan: Restore, staging: Path) -> None:
 def _make_ready(staging: Path, told: Mapping[str, str]) -> None:
     """From here on the restore is completed, whatever happens."""
     for path in staging.rglob("*"):
-        _sync(path)
+        make_durable(path)
     part = staging / f"{READY}.part"
     part.touch(mode=0o600)
     part.write_text(json.dumps(told))
-    _sync(part)
+    make_durable(part)
     part.replace(staging / READY)
-    _sync(staging)
+    make_durable(staging)

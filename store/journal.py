@@ -34,6 +34,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit.events import SALT_BYTES
 from schemas.dates import Clock
+from service.durable import make_durable
 
 SUFFIX = ".journal"
 _MAGIC = b"CTJ1"
@@ -139,7 +140,7 @@ class Journal:
                     part.unlink()
                 raise
             for folder in (self.folder, *(made.parent for made in new)):
-                sync_folder(folder)
+                make_durable(folder)
         return self._file
 
 
@@ -187,16 +188,7 @@ def remove(path: Path) -> None:
     again."""
     with suppress(OSError):
         path.unlink()
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable. Raises: OSError."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        make_durable(path.parent)
 
 
 def write_all(handle: int, data: bytes) -> None:

@@ -23,7 +23,8 @@ from pathlib import Path
 from audit.merkle import HASH_BYTES
 from audit.tiles import HEIGHT, WIDTH, entries_path, tile_path, unbundled
 from schemas.errors import AuditBroken, InvalidValue, StoreError
-from store.journal import sync_folder, write_all
+from service.durable import make_durable
+from store.journal import write_all
 
 CHECKPOINT, VKEYS, RETIRED = "checkpoint", "vkeys", "vkeys.retired"
 _LOCK, _WITNESS_LOCK = ".sequencer", ".witnessed"
@@ -44,7 +45,7 @@ class LogFiles:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise StoreError(f"the audit log: {path} cannot be read ({error.strerror})") from None
+            raise _not_read(path, error) from None
 
     def tile(self, level: int, index: int, width: int) -> bytes:
         """That many hashes of a tile. Raises: AuditBroken: they are not there."""
@@ -52,7 +53,7 @@ class LogFiles:
             found = self.read(path)
             if found is not None and len(found) >= width * HASH_BYTES:
                 return found[: width * HASH_BYTES]
-        raise AuditBroken(f"the audit log: {tile_path(level, index, width)} is missing, or cut off")
+        raise _missing(tile_path(level, index, width))
 
     def entries(self, index: int, width: int) -> list[bytes]:
         """That many entries of a bundle. Raises: AuditBroken: they are not there."""
@@ -64,7 +65,7 @@ class LogFiles:
                 entries = []
             if len(entries) >= width:
                 return entries[:width]
-        raise AuditBroken(f"the audit log: {entries_path(index, width)} is missing, or cut off")
+        raise _missing(entries_path(index, width))
 
     def names(self, folder: str) -> list[str]:
         """Names of what lies in a folder of the log; none where it is not there. Raises:
@@ -74,7 +75,7 @@ class LogFiles:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise StoreError(f"the audit log: {folder} cannot be read ({error.strerror})") from None
+            raise _not_read(folder, error) from None
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """Writes files, in the place of what is there. Raises: StoreError: not all are durable."""
@@ -88,11 +89,12 @@ class LogFiles:
                     paths = [self.folder / path for path in files]
                     list(pool.map(_write_whole, paths, files.values()))
             for folder in self._above(files):
-                sync_folder(folder)
+                make_durable(folder)
         except OSError as error:
             raise StoreError(
                 f"the audit log's files cannot be written ({error.strerror or 'input or output'});"
-                " its events are safe in the database, and are published once they can be"
+                " its events are safe in the database, and are published by the next command or"
+                " within seconds of `serve`, once the folder log/ has room and can be written to"
             ) from None
 
     def _above(self, paths: Iterable[str]) -> list[Path]:
@@ -134,7 +136,10 @@ class LogFiles:
             self.folder.mkdir(exist_ok=True)
             handle = os.open(self.folder / name, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise StoreError(f"the audit log's folder cannot be used ({error.strerror})") from None
+            raise StoreError(
+                f"the audit log's folder cannot be used ({error.strerror}): the account that runs"
+                " the program must own log/ in the workspace and be able to write there"
+            ) from None
         try:
             yield handle
         finally:
@@ -146,7 +151,27 @@ class LogFiles:
 
 
 def _no_lock(error: OSError) -> StoreError:
-    return StoreError(f"the audit log's folder cannot be locked ({error.strerror})")
+    return StoreError(
+        f"the audit log's folder cannot be locked ({error.strerror}): put log/ on storage that"
+        " knows locks (flock), a disk of this machine rather than one over the network"
+    )
+
+
+def _not_read(path: str, error: OSError) -> StoreError:
+    return StoreError(
+        f"the audit log: {path} cannot be read ({error.strerror}): the account that runs the"
+        " program must be able to read log/ in the workspace. Where the disk is at fault, put the"
+        " file back from a copy of log/; one under tile/ may be taken away instead, and is written"
+        " anew by `commonthread audit mend`"
+    )
+
+
+def _missing(path: str) -> AuditBroken:
+    return AuditBroken(
+        f"the audit log: {path} is missing, or cut off: keep a copy of log/, see with"
+        " `commonthread audit verify` what else is wrong, then run `commonthread audit mend`,"
+        " which writes it anew from the database"
+    )
 
 
 def _locked(handle: int) -> bool:

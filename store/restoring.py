@@ -23,10 +23,10 @@ from sqlalchemy.engine import make_url
 
 from schemas.dates import Clock
 from schemas.errors import StoreError
+from service.durable import make_durable
 from service.ports import LogPlaces
 from store import audit_keeping, erasing
 from store.database import Database, open_engine
-from store.journal import sync_folder
 from store.keyring import KEYSTORE_FILE, KeyRing, WorkspaceKey, open_keyring
 from store.log_keys import take_over
 from store.log_restoring import go_on
@@ -159,7 +159,7 @@ class Landing:
                 for part in ("-wal", "-shm"):
                     Path(f"{self._file}{part}").unlink(missing_ok=True)
                 self._beside("").replace(self._file)
-                sync_folder(self._file.parent)
+                make_durable(self._file.parent)
             return
         engine = open_engine(self.url)
         try:

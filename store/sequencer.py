@@ -205,7 +205,8 @@ class Sequencer:
             if not whole or root_of(self._source, signed.size) != signed.root:
                 raise AuditBroken(
                     f"the audit log: the database does not hold the {signed.size:,} events that"
-                    " were signed; nothing was written"
+                    " were signed; nothing was written. Run `commonthread audit verify`: it names"
+                    " the events"
                 )
             mended = 0
             for grown in _regrown(self._source, signed.size):

@@ -43,6 +43,7 @@ from audit.witness import (
 )
 from schemas.errors import InputError, WorkspaceBusy
 from service.audit_witness import Reply
+from service.durable import make_durable
 
 _LOG = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ class StateFile:
         return self._heads
 
     def keep(self, origin: str, head: Head) -> None:
-        """See audit.witness.State. Raises: OSError."""
+        """See audit.witness.State. Raises: OSError: it may not last; nothing is signed then, and
+        the next request writes it anew."""
         heads = {**self._heads, origin: head}
         document = {
             name: {
@@ -90,11 +92,7 @@ class StateFile:
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        make_durable(self._path.parent)
         self._heads = heads
 
 
@@ -176,9 +174,15 @@ def serve_witness(witness: Witness, host: str, port: int) -> None:
 def answer_by_hand(witness: Witness, request: bytes) -> str:
     """The checkpoint of a request with this witness's signature.
 
-    Raises: InputError: it is not to be signed; says why.
+    Raises: InputError: it is not to be signed, or the state cannot be kept; says why.
     """
-    answer = witness.add(request)
+    try:
+        answer = witness.add(request)
+    except OSError as error:
+        raise InputError(
+            f"the witness could not keep its state ({error.strerror}); nothing was signed: make"
+            " room, or mend the disk, and give it the same request again"
+        ) from None
     if answer.status != 200:
         raise InputError(f"not signed ({answer.status}): {shown(answer.body.strip())}")
     note, _ = with_cosignature(read_request(request).checkpoint, answer.body, witness.key.public)
@@ -197,8 +201,13 @@ def make_key(path: Path, name: str) -> str:
         raise InputError(f"{path}: a file is there already; not overwritten") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-    with os.fdopen(handle, "w", encoding="ascii") as stream:
-        stream.write(key.line() + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as stream:
+            stream.write(key.line() + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        make_durable(path.parent)
+    except OSError as error:
+        path.unlink(missing_ok=True)  # nobody was told its public half
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
     return str(key.public)

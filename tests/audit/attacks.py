@@ -36,7 +36,13 @@ ATTACKS: dict[str, Attack] = {
     "an event of the database is replaced by another": Attack("`audit verify`, the sequencer", NO),
     "an event is put in between, or added with no number of its own": Attack("`audit verify`", NO),
     "the latest events are deleted from the database": Attack("`audit verify`, the sequencer", NO),
-    "a payload is taken away, with no erasure or one that was forged": Attack("`audit verify`", NO),
+    "a payload is taken away, and no event says that it was erased": Attack("`audit verify`", NO),
+    "a payload is taken away, and the event that says so is not the log's": Attack(
+        "`audit verify`", NO
+    ),
+    "a payload is taken away, and a false erasure is logged as true ones are": Attack(
+        "no check; `audit report integrity` lists the erasure, for people to judge", NO
+    ),
     "what stands in clear is changed": Attack("`audit verify`", NO),
     "the clock is set back": Attack("`audit verify` lists the events", NO),
     "two writers sign at once": Attack("the lock: one signs, the other leaves it", NO),

@@ -9,9 +9,15 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert, select, update
 
-from audit.events import AUDIT_ERASE, canonical
+from audit.detect_facts import Facts
+from audit.events import AUDIT_ERASE, AuditEvent, canonical
 from schemas.dates import Instant
 from schemas.errors import AuditBroken
+from schemas.settings_file import parse_settings
+from service.access import Actor
+from service.audit_ports import AuditQuery
+from service.audit_reports_asked import LogState
+from service.audit_reports_desk import Desk, Wanted, make_report
 from store.audit_tables import audit_event, audit_event_person
 from store.database import EVENTS
 from store.entering import EVENT_COLUMNS, event_rows, salted
@@ -136,27 +142,88 @@ def test_the_latest_events_deleted(kept: Kept) -> None:
         kept.log.publish()
 
 
-@shows("a payload is taken away, with no erasure or one that was forged")
-def test_a_payload_taken_away(kept: Kept) -> None:
+GONE = "leaf 137: its payload is gone, and no event says why"
+
+
+def take_away(kept: Kept) -> None:
+    """The payload of leaf 137, as an erasure leaves it."""
     empty = {"body": b"", "actor_key": b""}
     kept.change(
         update(audit_event).where(_E.seq == 138).values(**empty),
         delete(audit_event_person).where(_P.seq == 138),
     )
-    gone = "leaf 137: its payload is gone, and no event says why"
-    assert kept.check().faults() == [gone]
-    erase = event(COUNT, action=AUDIT_ERASE, persons=(), details={"leaves": [[130, 136]]})
-    kept.store.append_event(erase)
-    assert kept.check().faults() == [gone]
-    kept.write_over(
-        100, event(100, action=AUDIT_ERASE, persons=(), details={"leaves": [[137, 137]]})
-    )
-    assert gone in kept.check().faults()  # said before it was so, and another event besides
-    erase = event(COUNT + 1, action=AUDIT_ERASE, persons=(), details={"leaves": [[137, 140]]})
-    kept.store.append_event(erase)
-    found = kept.check()
-    assert gone not in found.faults()
-    assert found.erased == 1
+
+
+def erasure(number: int, first: int, last: int) -> AuditEvent:
+    """An event that says that these leaves were erased."""
+    leaves = {"leaves": [[first, last]]}
+    return event(number, action=AUDIT_ERASE, persons=(), actor="admin", details=leaves)
+
+
+def officer(kept: Kept) -> Desk:
+    """Where an IG officer asks for reports of this log alone, a day later."""
+    return Desk(
+        store=kept.store, settings=parse_settings('[partnership]\nname = "P"\n', "test"),
+        clock=lambda: Instant("2026-11-02T09:00:00Z"),
+        actor=Actor("officer", "ig_officer", "audit"),
+        log=lambda: LogState(0, "", "", 0), facts=lambda persons, *, names: Facts(),
+    )  # fmt: skip
+
+
+@shows("a payload is taken away, and no event says that it was erased")
+def test_a_payload_taken_away(kept: Kept) -> None:
+    take_away(kept)
+    assert kept.check().faults() == [GONE]
+    kept.store.append_event(erasure(COUNT, 130, 136))
+    kept.store.append_event(erasure(COUNT + 1, 138, 150))
+    kept.log.publish()
+    assert kept.check().faults() == [GONE]
+
+
+@shows("a payload is taken away, and no event says that it was erased")
+def test_an_erasure_that_was_logged_before_the_event(kept: Kept) -> None:
+    """Whoever may log an erasure cannot log one of what is yet to come."""
+    kept.store.append_event(erasure(COUNT, COUNT + 1, COUNT + 1))
+    kept.store.append_event(event(COUNT + 1))
+    kept.log.publish()
+    kept.change(update(audit_event).where(_E.seq == COUNT + 2).values(body=b"", actor_key=b""))
+    gone = GONE.replace("137", str(COUNT + 1))
+    assert gone in kept.check().faults()
+
+
+@shows("a payload is taken away, and the event that says so is not the log's")
+@pytest.mark.parametrize("over", [138, 250, 299])
+def test_an_erasure_written_over_a_later_event(kept: Kept, over: int) -> None:
+    take_away(kept)
+    kept.write_over(over, erasure(over, 137, 137))
+    assert kept.check().faults() == [f"leaf {over}: another event than was published"]
+
+
+@shows("a payload is taken away, and the event that says so is not the log's")
+def test_an_erasure_whose_number_no_event_was_given(kept: Kept) -> None:
+    take_away(kept)
+    rows, _ = event_rows(kept.store.database, [COUNT + 1], [salted(erasure(COUNT, 137, 137))])
+    kept.change(insert(audit_event).values(**dict(zip(EVENT_COLUMNS, rows[0], strict=True))))
+    stray = f"leaf {COUNT}: a row whose number no event was given"
+    assert sorted(kept.check().faults()) == [GONE, stray]
+
+
+@shows("a payload is taken away, and a false erasure is logged as true ones are")
+def test_a_false_erasure_that_was_truly_logged(kept: Kept) -> None:
+    """No check finds it; who did it stays in the log for good."""
+    take_away(kept)
+    kept.store.append_event(erasure(COUNT, 137, 137))
+    kept.log.publish()
+    found = kept.check([tuesday(kept)])
+    assert (found.faults(), found.erased, found.opened) == ([], 1, COUNT)
+    report, _ = make_report(officer(kept), Wanted("integrity"))
+    (listed,) = (one for one in report.tables if one.name == "keeping")
+    assert [[*row.leaves] for row in listed.rows if row.leaves] == [[COUNT]]
+    (page,) = kept.store.find_numbered(AuditQuery(after=COUNT - 1, limit=1))
+    assert [(one.event.action, one.event.actor) for one in page] == [(AUDIT_ERASE, "admin")]
+    # Nor can it be taken out again: what it said was signed.
+    kept.write_over(COUNT, event(COUNT))
+    assert GONE in kept.check().faults()
 
 
 def test_an_erasure_that_does_not_say_what(kept: Kept) -> None:

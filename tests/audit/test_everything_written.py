@@ -7,6 +7,7 @@ stands in tables with reasons, and a table that names what is not there fails.
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,16 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from api import serving
 from api.outcomes import OUTCOMES
 from api.route import Does
 from api.table import ROUTES
+from api.throttle import Throttle
 from api.words import BASE
 from audit.actions import ACTIONS, class_of
 from audit.details import faults
 from audit.events import EventOutcome
 from consent.commands import Action
 from service.audit_ports import AuditQuery, Numbered
+from tests.api import in_process
 from tests.api.http_cases import Case, chosen_cases, who_of
 from tests.api.http_exam import Exam
 from tests.api.http_world import Someone, claim, matrix_world
@@ -150,15 +155,74 @@ def test_each_form_of_each_route_writes_what_it_refuses_and_what_fails(tmp_path:
         assert api.sharing.store.event_count() == before
 
 
-def test_a_flood_without_a_token_fills_no_log(tmp_path: Path) -> None:
-    with counted(tmp_path, cases_of_each_route(1)[:1]) as (api, _):
-        app: Any = api.client._transport
-        assert app is not None
+LIMIT = 6
+"""Reads a minute, in a flood."""
+
+
+@contextmanager
+def flooded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Counting, Case, Someone, Seconds]]:
+    """The application with narrow limits, of which a case is asked; and its clock, which stands."""
+    now = Seconds()
+    monkeypatch.setattr(in_process, "EVER_SO_MANY", LIMIT)
+    monkeypatch.setattr(serving, "Throttle", lambda limits, _: Throttle(limits, now))
+    case = cases_of_each_route(1)[0]
+    with counted(folder, [case]) as (api, people):
+        yield api, case, people[case.spec], now
+
+
+class Seconds:
+    """A clock that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def unsigned(api: Counting, times: int) -> list[Any]:
+    """What was written of so many requests without a token, each of which is turned away."""
+    before = api.sharing.store.event_count()
+    for _ in range(times):
+        answer = api.runner.run(api.client.get(f"{ADDRESS}{BASE}/Patient/nobody"))
+        assert answer.status_code == 401
+    return [one.event for one in api.events(before)]
+
+
+def test_a_flood_without_a_token_fills_no_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to the limit each is written; beyond it they are counted, until time has passed."""
+    with flooded(tmp_path, monkeypatch) as (api, _, _, now):
+        written = unsigned(api, LIMIT + 20)
+        assert [(one.actor, one.outcome.value) for one in written] == [("-", "refused")] * LIMIT
+        assert unsigned(api, 20) == []
+        elsewhere: Any = api.client._transport
+        elsewhere.client = ("192.0.2.9", 1)
+        assert len(unsigned(api, LIMIT + 20)) == LIMIT, "others are not silenced by the flood"
+        now.at += 60 / LIMIT
+        assert len(unsigned(api, 20)) == 1
+        told = api.runner.run(api.client.get(f"{ADDRESS}/metrics")).text
+        (count,) = re.findall(r'^commonthread_requests_total{.*status="401"} (\S+)$', told, re.M)
+        assert float(count) == 2 * (LIMIT + 20) + 40, "what was not written was counted"
+
+
+def test_a_flood_of_somebody_with_a_token_is_written_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with flooded(tmp_path, monkeypatch) as (api, case, held, _):
+        who = who_of(case, held)
         before = api.sharing.store.event_count()
-        limit = int(api.settings.api.reads_per_minute)
-        assert limit > 100_000, "the limits of the tests are wide: the narrow one is asked directly"
-        api.runner.run(api.client.get(f"{ADDRESS}{BASE}/Patient/nobody"))
-        assert api.sharing.store.event_count() == before + 1
+        unsigned(api, 2 * LIMIT)
+        ends = Counter(api.ask(who, "Patient/nobody").status_code for _ in range(LIMIT + 20))
+        assert ends.pop(429) == 20
+        assert ends.total() == LIMIT, "those without a token took nothing from who has one"
+        assert not api.faults, api.faults[:5]
+        turned = [one.event for one in api.events(before) if one.event.actor != "-"]
+        assert len(turned) == LIMIT + 20
+        assert [one.details.get("reason") for one in turned[LIMIT:]] == ["THROTTLED"] * 20
 
 
 def test_every_action_of_the_program_is_in_the_table() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import stat
 from base64 import b64encode
 from collections.abc import Mapping
@@ -272,6 +273,20 @@ def test_a_key_in_its_file(tmp_path: Path) -> None:
         make_key(tmp_path / "nowhere" / "key", "name")
 
 
+@pytest.mark.parametrize("fails", ["_full", "_full_of_folders"])
+def test_a_key_that_may_not_last_is_not_given_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    path = tmp_path / "witness.key"
+    monkeypatch.setattr("web.witness.os.fsync", globals()[fails])
+    with pytest.raises(InputError, match="cannot be written"):
+        make_key(path, "hospital.example/witness")
+    assert not path.exists()
+    monkeypatch.undo()
+    public = make_key(path, "hospital.example/witness")
+    assert str(read_key(path.read_text("ascii")).public) == public
+
+
 @pytest.mark.parametrize("name", ["", "two words", "a+b", "tab\there", "line\n", "\u202ename"])
 def test_names_that_no_signature_can_bear(name: str) -> None:
     with pytest.raises(InvalidValue):
@@ -335,6 +350,11 @@ def test_where_nothing_can_be_kept_nothing_is_signed(
         assert "\N{EM DASH}" not in answer.text
         monkeypatch.undo()
         assert state.heads() == {}
+        monkeypatch.setattr("service.durable.os.fsync", _full_of_folders)
+        with pytest.raises(InputError, match="nothing was signed"):
+            answer_by_hand(asking, asked(0, 10))
+        monkeypatch.undo()
+        assert state.heads() == {}
         assert asking.add(asked(0, 20)).status == 200
     with pytest.raises(InputError, match="cannot be written"), state_file(tmp_path / "no" / "s"):
         raise AssertionError("there is no such folder")
@@ -342,6 +362,11 @@ def test_where_nothing_can_be_kept_nothing_is_signed(
 
 def _full(_: int) -> None:
     raise OSError(28, "No space left on device")
+
+
+def _full_of_folders(handle: int) -> None:
+    if stat.S_ISDIR(os.fstat(handle).st_mode):
+        _full(handle)
 
 
 # --- over HTTP, and by hand --------------------------------------------------------------------

@@ -37,6 +37,21 @@ def test_failures_at_file_system_calls() -> None:
     assert shown.refused >= 5, shown
 
 
+def test_a_call_that_no_failure_is_tried_at_is_told() -> None:
+    trace = """openat(AT_FDCWD, "log/x", O_RDONLY) = 3
+77 mmap(NULL, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f
+mmap(NULL, 4096, PROT_READ, MAP_SHARED, 3, 0) = 0x7f
+clone3({flags=CLONE_VM|CLONE_THREAD}) = 78
+exit_group(0) = ?
+"""
+    made = log_faults.counted(trace)
+    assert made == {"openat": 1, "mmap": 1, "clone3": 1, "exit_group": 1}
+    swept = {*log_faults.KINDS["EIO"], *log_faults.UNSWEPT}
+    assert made.keys() - swept == {"mmap", "clone3"}
+    assert not log_faults.UNSWEPT.keys() & {*log_faults.KINDS["EIO"]}
+    assert {*log_faults.KINDS["ENOSPC"], *log_faults.FULL} <= {*log_faults.KINDS["EIO"]}
+
+
 if __name__ == "__main__":
     assert sys.argv[1:] == ["--all"], "expected --all"
     sys.exit(log_faults.main())

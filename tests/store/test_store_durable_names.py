@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from service import backup
 from store.journal import Journal
 from store.keyring import KEY_FILE, FileKey, create_keyring
 from tests.audit.logs import Log
@@ -57,3 +58,33 @@ def test_of_the_published_log(tmp_path: Path, synced: list[Path]) -> None:
     log.publish(3)
     log.ring.close()
     assert {log.folder / ".vkeys.part", log.folder} <= {*synced}
+
+
+def test_of_a_backup(tmp_path: Path, synced: list[Path]) -> None:
+    part, place = begun(tmp_path)
+    backup._finish(part, place)
+    assert {part / "tables" / "a", part / "tables", part} <= {*synced}
+    assert (synced[-1], place.is_dir(), part.exists()) == (tmp_path, True, False)
+
+
+def test_a_backup_whose_name_may_not_last_bears_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, place = begun(tmp_path)
+
+    def fails(path: Path) -> None:
+        if path == tmp_path:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(backup, "make_durable", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        backup._finish(part, place)
+    assert (place.exists(), (part / "tables" / "a").read_bytes()) == (False, b"rows")
+
+
+def begun(folder: Path) -> tuple[Path, Path]:
+    """A backup that was not given its name yet, and where it is to be."""
+    part = folder / ".backup.part"
+    (part / "tables").mkdir(parents=True)
+    (part / "tables" / "a").write_bytes(b"rows")
+    return part, folder / "backup"
