@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
 from pathlib import Path
@@ -32,6 +33,7 @@ from commands.persons import explain, person, quarantine
 from commands.review import review
 from commands.serve import serve, token
 from commands.sharing import agreement, break_glass, consent
+from commands.source import source
 from commands.workspace import demo, init
 from commands.written import write_failures
 from schemas.errors import CommonthreadError, exit_code
@@ -39,6 +41,8 @@ from schemas.visible import visible_lines
 
 __all__ = ["COMMANDS", "STRICT_EXIT", "commonthread", "main"]
 
+_COLLECT_AFTER = 50_000
+"""Allocations between two looks of the garbage collector."""
 COMMANDS: tuple[click.Command, ...] = (
     agreement,
     audit,
@@ -59,6 +63,7 @@ COMMANDS: tuple[click.Command, ...] = (
     restore,
     review,
     serve,
+    source,
     token,
     train,
 )
@@ -87,6 +92,8 @@ for _command in COMMANDS:
 
 def main() -> None:
     """The console script: runs a command and maps errors to exit codes."""
+    # What a command brings in are many objects that stay: the collector need not go through them.
+    gc.set_threshold(_COLLECT_AFTER, 20, 20)
     try:
         commonthread(standalone_mode=False)
     except click.exceptions.Exit as done:

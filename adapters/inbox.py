@@ -29,8 +29,9 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from adapters.spool import POSITION
+from adapters.spool import OPEN, POSITION
 from schemas.dates import Instant, to_instant
+from schemas.errors import InputError
 from schemas.settings import FileSettings, Limits, SourceSettings
 from service.ports import FeedFile
 
@@ -97,6 +98,30 @@ def find_feeds(inbox: Path, source: SourceSettings, limits: Limits) -> Found:
     return Found(sorted(feeds, key=lambda feed: (feed.as_at, feed.path.name)), notices)
 
 
+def feed_at(path: Path, source: SourceSettings) -> FeedFile:
+    """A file that lies anywhere, as it would be read in the inbox. Raises: InputError: no pattern
+    of the source fits its name, or it cannot be read."""
+    settings = _settings_of(path.name, source)
+    if settings is None:
+        patterns = ", ".join(file.pattern for file in source.files)
+        raise InputError(
+            f"{_shown(path.name)}: fits no pattern of the source's files ({patterns});"
+            " the first [[source.file]] whose pattern fits a name says how it is read"
+        )
+    seen = _regular(path)
+    if seen is None:
+        raise InputError(f"{_shown(path.name)}: no regular file, or not to be read")
+    candidate = _Candidate(path, settings, seen)
+    as_at = _as_at(candidate, source.time_zone)
+    changed = to_instant(datetime.fromtimestamp(seen.st_mtime, UTC))
+    return FeedFile(path, "", seen.st_size, as_at or changed, settings)
+
+
+def _settings_of(name: str, source: SourceSettings) -> FileSettings | None:
+    """How a file of this name is read: the first pattern that fits counts."""
+    return next((file for file in source.files if fnmatchcase(name, file.pattern)), None)
+
+
 def _candidates(
     folder: Path, inbox: Path, source: SourceSettings
 ) -> tuple[list[_Candidate], list[str]]:
@@ -105,8 +130,8 @@ def _candidates(
     unfinished = unmatched = outside = special = folders = 0
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
         name = path.name
-        settings = next((f for f in source.files if fnmatchcase(name, f.pattern)), None)
-        if name.startswith(POSITION):
+        settings = _settings_of(name, source)
+        if name.startswith((POSITION, OPEN)):
             continue
         if name.lower().endswith(_UNFINISHED_ENDS) or name.startswith(_UNFINISHED_STARTS):
             unfinished += 1

@@ -20,12 +20,14 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from schemas.dates import Clock
+from schemas.dates import Clock, Instant
 from schemas.errors import InputError
 from service.durable import make_durable
 
 POSITION = ".position-"
 """How the names of files begin that say how far the asking has come."""
+OPEN = ".spool-"
+"""How the names of files begin that messages are still written to (adapters.mllp_spool)."""
 STAMP = "%Y%m%dT%H%M%SZ"
 """When a file was asked for, in its name; schemas.settings_feeds reads it there."""
 
@@ -36,10 +38,14 @@ class Spool:
     def __init__(self, folder: Path, clock: Clock) -> None:
         self.folder, self._clock = folder, clock
 
+    def now(self) -> Instant:
+        """The present moment."""
+        return self._clock()
+
     @contextmanager
     def file(self, name: str, suffix: str) -> Iterator[IO[str]]:
         """A file NAME_TIME.SUFFIX, in UTF-8; it is there once the block has ended well."""
-        path = self._free(name, suffix)
+        path = self.free_path(name, suffix)
         part = path.with_name(f".{path.name}.part")
         self._clear(name)
         try:
@@ -54,12 +60,26 @@ class Spool:
             raise
         make_durable(self.folder)
 
-    def _free(self, name: str, suffix: str) -> Path:
+    def free_path(self, name: str, suffix: str) -> Path:
         """The name that the present moment gives, or the next that no file has."""
         moment = datetime.fromisoformat(self._clock()).astimezone(UTC)
         while (path := self.folder / f"{name}_{moment:{STAMP}}.{suffix}").exists():
             moment += timedelta(seconds=1)
         return path
+
+    def give_name(self, path: Path, name: str, suffix: str) -> Path:
+        """Makes a durable file of this folder NAME_TIME.SUFFIX: it is there then, under its former
+        name, or under both. Whatever else gets such a name meanwhile is not overwritten."""
+        while True:
+            free = self.free_path(name, suffix)
+            try:
+                os.link(path, free)
+                break
+            except FileExistsError:
+                continue
+        make_durable(self.folder)
+        path.unlink()
+        return free
 
     def position(self, name: str, question: str) -> Any:
         """How far it has come with this question, as it was told; None: nothing was asked yet.

@@ -25,6 +25,7 @@ class Action(StrEnum):
     PERSON_EXPORT = "person-export"
     QUARANTINE_LIST = "quarantine-list"
     MATCH = "match"
+    SOURCE_CHECK = "source-check"
     LINK_APPROVE = "link-approve"
     LINK_SHADOW = "link-shadow"
     PERSON_HISTORY = "person-history"
@@ -93,6 +94,7 @@ GRANTS: dict[Role, dict[Action, frozenset[str]]] = {
         Action.PERSON_EXPORT: _QUALITY,
         Action.QUARANTINE_LIST: _QUALITY,
         Action.MATCH: _QUALITY_OR_SAFEGUARDING,
+        Action.SOURCE_CHECK: _QUALITY,
         Action.LINK_APPROVE: _QUALITY,
         Action.LINK_SHADOW: _QUALITY,
         Action.PERSON_HISTORY: _QUALITY_OR_SAFEGUARDING,

@@ -21,6 +21,7 @@ PERMITTED = {
     ("data_team", "person-show", "safeguarding"),
     ("data_team", "person-export", "data-quality"),
     ("data_team", "quarantine-list", "data-quality"),
+    ("data_team", "source-check", "data-quality"),
     ("data_team", "link-approve", "data-quality"),
     ("data_team", "link-shadow", "data-quality"),
     ("data_team", "person-history", "data-quality"),
