@@ -116,7 +116,9 @@ ACTIONS: dict[str, ActionRow] = {
     "person-erase": ActionRow(_ADMIN, None, "erased a record"),
     # --- commands: linkage ---------------------------------------------------------------------
     "ingest": ActionRow(_LINKAGE, None, "read feeds"),
+    "source-new": ActionRow(_LINKAGE, None, "drafted a source's settings from a file"),
     "source-check": ActionRow(_LINKAGE, None, "looked at a file before it was loaded"),
+    "listen": ActionRow(_LINKAGE, None, "listened for messages, or had them loaded"),
     "link": ActionRow(_LINKAGE, None, "linked the records"),
     "link-approve": ActionRow(_LINKAGE, None, "published a held run"),
     "link-shadow": ActionRow(_LINKAGE, None, "asked what a link would change"),

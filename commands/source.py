@@ -1,4 +1,4 @@
-"""Bringing in a source: a file looked at by its mapping before anything is loaded."""
+"""Bringing in a source: settings drafted from a sample, files looked at before they are loaded."""
 
 from __future__ import annotations
 
@@ -6,12 +6,53 @@ from pathlib import Path
 
 import click
 
-from commands.common import HELD_FILE, finish, json_option, opened, purpose_option
+from commands.common import (
+    HELD_FILE,
+    finish,
+    json_option,
+    opened,
+    purpose_option,
+    show_lines,
+)
 
 
 @click.group()
 def source() -> None:
-    """Bring in a system: see how its files are understood."""
+    """Bring in a system: draft its settings, see how its files are understood."""
+
+
+@source.command()
+@click.argument("name", metavar="SOURCE")
+@click.argument("file", type=HELD_FILE)
+@click.option("--title", help="The system's full name.")
+@click.option("--organisation", "organisations", multiple=True, help="ODS code of a member.")
+@purpose_option
+@click.pass_obj
+def new(
+    root: Path,
+    name: str,
+    file: Path,
+    title: str | None,
+    organisations: tuple[str, ...],
+    purpose: str | None,
+) -> None:
+    """Drafts the settings of a new source from a sample FILE, to be read and put into
+    partnership.toml. Nothing is loaded."""
+    from adapters.samples import sample_of
+    from consent.commands import Action
+    from service.access import permit, record
+    from service.source_draft import source_lines
+    from wiring import clock
+
+    workspace = opened(root)
+    with workspace.store() as store:
+        actor = workspace.actor("source-new", purpose)
+        permit(actor, Action.SOURCE_NEW, store, clock)
+        sample = sample_of(file, workspace.settings.limits)
+        members = organisations or tuple(o.code for o in workspace.settings.organisations[:1])
+        lines = source_lines(name, title or name, members, file.name, sample)
+        record(actor, Action.SOURCE_NEW, store, clock, files=1)
+    show_lines(lines)
 
 
 @source.command()

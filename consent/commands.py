@@ -16,6 +16,7 @@ class Action(StrEnum):
     """What can be asked for on the command line, beside work in a workspace of one's own."""
 
     INGEST = "ingest"
+    LISTEN = "listen"
     LINK = "link"
     NIGHTLY = "nightly"
     TRAIN = "train"
@@ -26,6 +27,7 @@ class Action(StrEnum):
     QUARANTINE_LIST = "quarantine-list"
     MATCH = "match"
     SOURCE_CHECK = "source-check"
+    SOURCE_NEW = "source-new"
     LINK_APPROVE = "link-approve"
     LINK_SHADOW = "link-shadow"
     PERSON_HISTORY = "person-history"
@@ -85,6 +87,7 @@ _AUDIT = frozenset({"audit"})
 GRANTS: dict[Role, dict[Action, frozenset[str]]] = {
     Role.DATA_TEAM: {
         Action.INGEST: _QUALITY,
+        Action.LISTEN: _QUALITY,
         Action.LINK: _QUALITY,
         Action.NIGHTLY: _QUALITY,
         Action.TRAIN: _QUALITY,
@@ -95,6 +98,7 @@ GRANTS: dict[Role, dict[Action, frozenset[str]]] = {
         Action.QUARANTINE_LIST: _QUALITY,
         Action.MATCH: _QUALITY_OR_SAFEGUARDING,
         Action.SOURCE_CHECK: _QUALITY,
+        Action.SOURCE_NEW: _QUALITY,
         Action.LINK_APPROVE: _QUALITY,
         Action.LINK_SHADOW: _QUALITY,
         Action.PERSON_HISTORY: _QUALITY_OR_SAFEGUARDING,
@@ -119,6 +123,7 @@ GRANTS: dict[Role, dict[Action, frozenset[str]]] = {
     },
     Role.OPERATOR: {
         Action.INGEST: _QUALITY,
+        Action.LISTEN: _QUALITY,
         Action.LINK: _QUALITY,
         Action.NIGHTLY: _QUALITY,
         Action.BACKUP: _QUALITY,

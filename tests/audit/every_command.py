@@ -111,6 +111,7 @@ WHY = ("--reason", "asked for at the desk")
 M, IG = MINE, OFFICER
 COMMANDS: dict[str, Attempt] = {
     "quarantine list": Attempt(M),
+    "source new": Attempt(M, _w("housing", _agreement), "failed"),
     "source check": Attempt(M, _w("nosuch", __file__), "failed"),
     "match": Attempt(M, _w(_question)),
     "person show": Attempt(M, _w(_person)),
@@ -128,6 +129,7 @@ COMMANDS: dict[str, Attempt] = {
     "ingest": Attempt(M),
     "nightly": Attempt(M),
     "link": Attempt(M),
+    "listen": Attempt(M, outcome="failed"),
     "train": Attempt(M, outcome="failed"),
     "token": Attempt(M, purpose=False),
     "serve": Attempt(M, _w("--port", 0), purpose=False),

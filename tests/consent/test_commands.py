@@ -12,6 +12,7 @@ from schemas.codes import PURPOSES
 PERMITTED = {
     ("data_team", "ingest", "data-quality"),
     ("data_team", "link", "data-quality"),
+    *((role, "listen", "data-quality") for role in ("data_team", "operator")),
     ("data_team", "nightly", "data-quality"),
     ("data_team", "train", "data-quality"),
     ("data_team", "evaluate", "data-quality"),
@@ -22,6 +23,7 @@ PERMITTED = {
     ("data_team", "person-export", "data-quality"),
     ("data_team", "quarantine-list", "data-quality"),
     ("data_team", "source-check", "data-quality"),
+    ("data_team", "source-new", "data-quality"),
     ("data_team", "link-approve", "data-quality"),
     ("data_team", "link-shadow", "data-quality"),
     ("data_team", "person-history", "data-quality"),

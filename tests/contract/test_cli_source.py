@@ -104,3 +104,24 @@ def test_what_cannot_be_checked(
     ended = road.call(workspace, "source", "check", source, outside(workspace, name, b"ID\n1\n"))
     assert ended.code == code
     assert told in ended.err
+
+
+def test_a_source_drafted_checked_and_loaded(workspace: Path) -> None:
+    """From a stranger's file to records, by what the commands say alone."""
+    rows = "".join(
+        f"T-{n}|Teal {n}|Ann|{1 + n:02d}/12/1950|{'FM'[n % 2]}|BS{1 + n % 9} 5TR|07700 9{n:05d}\n"
+        for n in range(28)
+    )
+    header = "TENANCY REF|LAST NAME|FIRST NAME|D.O.B.|SEX|POST CODE|CONTACT NUMBER\n"
+    file = outside(workspace, "tenants_20260301.txt", (header + rows).encode())
+    draft = road.done(workspace, "source", "new", "housing", file, "--organisation", "RA7").out
+    assert "Teal" not in draft
+    settings = workspace / "partnership.toml"
+    settings.write_text(settings.read_text("utf-8") + "\n" + draft, "utf-8")
+    found = road.done(workspace, "source", "check", "housing", file, "--json").document
+    assert (found["loaded"], found["quarantined"], found["issues"]) == ({"records": 28}, [], [])
+    assert found["fields"]["records"]["telecoms.value"] == 28
+    (workspace / "inbox" / "housing").mkdir()
+    (workspace / "inbox" / "housing" / file.name).write_bytes(file.read_bytes())
+    (report,) = road.done(workspace, "ingest", "housing", "--strict", "--json").document
+    assert report["new"] == 28
