@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import click
 
 from commands.common import HELD_FILE, NEW_FILE, finish, json_option, progress_bar, report_option
-from commands.lean import keep_memory, leave_pandas_out
+from commands.lean import ended, keep_memory, leave_pandas_out, use_soon
 from schemas.errors import InputError
 
 
@@ -66,12 +67,14 @@ def link_file(
 ) -> None:
     """Links CSV, Parquet or NDJSON files with no workspace."""
     keep_memory()
+    use_soon(4 * sum(path.stat().st_size for path in inputs if path.is_file()))
     if report is None:
         leave_pandas_out()
     from service.table_files import reading
 
     columns = _field_map(maps), identifiers, exact, id_column, source_column
-    with reading(inputs) as read:
+    mapped = [name for names in columns[0].values() for name in names]
+    with reading(inputs, _by_value({*mapped, *identifiers, *exact})) as read:
         # What computes is brought in while the files are read.
         from service.link_file import Columns, Outputs, link_files, plan_files
         from service.link_file_lines import link_file_lines, plan_lines
@@ -100,12 +103,22 @@ def link_file(
                 read=read,
             )
     finish(asdict(found), link_file_lines(found, out), as_json)
+    ended()
 
 
 def _link_page(linked: Any) -> str:
     from service.link_report import link_report
 
     return link_report(linked)
+
+
+def _by_value(asked: set[str]) -> Callable[[str], bool]:
+    def wanted(name: str) -> bool:
+        from linkage.table_names import read_by_value
+
+        return read_by_value(name, asked)
+
+    return wanted
 
 
 def _field_map(maps: tuple[str, ...]) -> dict[str, list[str]]:

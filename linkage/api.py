@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -23,7 +24,7 @@ import pyarrow.compute as pc
 
 from linkage.blocking import ALL, Proposals
 from linkage.columns import Features
-from linkage.engine import MustLinks, Partition, Progress, block, link_features
+from linkage.engine import CHUNK, MustLinks, Partition, Progress, block, link_features
 from linkage.features import build_features
 from linkage.model import ColumnSpec, Field, Level, Model, uk_person
 from linkage.plan import default_rules
@@ -87,8 +88,8 @@ class Linked:
     @property
     def persons(self) -> int:
         """How many persons there are."""
-        label = self.partition.label
-        return int((label == np.arange(len(label))).sum())
+        label = self.partition.clusters.label
+        return int(np.count_nonzero(label == np.arange(len(label))))
 
     @cached_property
     def pairs(self) -> pa.Table:
@@ -160,6 +161,7 @@ def link(
         data, mapping=mapping, identifiers=identifiers, exact=exact,
         id_column=id_column, source_column=source_column,
     )  # fmt: skip
+    del data  # what is not a feature need not be kept
     _check_sources(reading, keeps_apart)
     _check_must_links(must_links, len(reading.table))
     features = _features(reading, model or prior or uk_person(), keeps_apart)
@@ -189,7 +191,8 @@ def _joined(
     progress: Progress | None,
 ) -> Linked:
     """The persons under a model, at the threshold asked for or else the recommended one."""
-    sample = draw(Scorer(features, model), proposals, threads=threads)
+    scorer = Scorer(features, model)
+    sample = draw(scorer, proposals, threads=threads)
     found = _rates(sample, proposals)
     recommended, review = recommend(found)
     if join_bits is None:
@@ -199,6 +202,7 @@ def _joined(
     partition = link_features(
         features, model, join_bits=join_bits, review_bits=min(review, join_bits),
         must_links=must_links, threads=threads, progress=progress, proposals=proposals,
+        scorer=scorer,
     )  # fmt: skip
     return Linked(
         records=_records(reading, features, partition),
@@ -226,10 +230,17 @@ def _learnt(
     start = prior_for(features, prior or uk_person(), reading.extra, own_rules=prior is None)
     proposals = block(features, start, threads)
     judged = _labels(labels, reading, features) if labels is not None else None
-    trained = train(
-        features, start, labels=judged, dependence=dependence, threads=threads,
-        proposals=proposals, count_relatives=prior is None,
-    )  # fmt: skip
+    # Training keeps one thread busy for most of its time; another begins what comes after.
+    pool = ThreadPoolExecutor(1)
+    try:
+        if threads != 1:
+            proposals.begin(CHUNK, pool)
+        trained = train(
+            features, start, labels=judged, dependence=dependence, threads=threads,
+            proposals=proposals, count_relatives=prior is None,
+        )  # fmt: skip
+    finally:
+        pool.shutdown(wait=False)  # what it has begun goes on
     return trained, proposals
 
 
@@ -397,15 +408,10 @@ def _judged(texts: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 def _records(reading: Reading, features: Features, partition: Partition) -> pa.Table:
     """Persons numbered in the canonical order of their first records."""
-    place = np.empty(len(features), np.int64)
-    place[features.row] = np.arange(len(features))
-    # Of several records written to one place the last remains: the first of each person.
-    in_order = place[partition.label][features.row]
-    smallest = np.empty(len(features), np.int64)
-    smallest[in_order[::-1]] = np.arange(len(features) - 1, -1, -1)
-    first = smallest[in_order] == np.arange(len(features))
-    person = np.empty(len(features), np.int64)
-    person[features.row] = (np.cumsum(first) - 1)[smallest[in_order]]
+    label = partition.clusters.label
+    number = np.cumsum(label == np.arange(len(label))) - 1
+    person = np.empty(len(label), np.int64)
+    person[features.row] = number.take(label)
     return pa.table(
         {
             "record_id": reading.ids,

@@ -18,18 +18,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from linkage.columns import Features, Rowwise, Versions, distinct
+from linkage.columns import Features, Versions, distinct
 from linkage.model import Rule
+from linkage.rowwise import Rowwise
 from linkage.views import Rows
 from schemas.errors import InvalidValue
 
 Keys = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.int32]
+Counts = npt.NDArray[np.signedinteger[Any]]
 Pairs = tuple[Rows, Rows]
 
 _KEY = re.compile(r"^([\w-]+)(?:\.([\w-]+)|\[([1-9])\]|~([\w-]+))?$")
@@ -100,6 +105,17 @@ def key_values(features: Features, key: str) -> Keys:
     return features.column(column).codes[: read.slots or 1].astype(np.int64)
 
 
+def rule_keys(features: Features, rule: Rule) -> Keys:
+    """(slots, n) of each record its keys of the rule as one, -1 for none. Raises: InvalidValue
+    where the rule cannot be read so."""
+    if not rule.keys:
+        raise InvalidValue(f"blocking rule '{rule.name}' has no key")
+    columns = [key_values(features, key) for key in rule.keys]
+    if sum(Key.of(key).slots is not None for key in rule.keys) > 1:
+        raise InvalidValue(f"blocking rule '{rule.name}': two of its keys hold several values")
+    return joined(columns)[0]
+
+
 def pair_step(features: Features, key: Key) -> int:
     """The step in which the lower of a key's two values counts."""
     return max(int(features.main(name).max(initial=0)) for name in key.columns) + 1
@@ -148,12 +164,11 @@ class Blocks:
     @staticmethod
     def of(features: Features, rule: Rule, versions: Versions | None = None) -> Blocks:
         """The blocks of records as they are now; without `versions` all rows are."""
-        if not rule.keys:
-            raise InvalidValue(f"blocking rule '{rule.name}' has no key")
-        columns = [key_values(features, key) for key in rule.keys]
-        if sum(Key.of(key).slots is not None for key in rule.keys) > 1:
-            raise InvalidValue(f"blocking rule '{rule.name}': two of its keys hold several values")
-        keys, _ = joined(columns)
+        return Blocks.grouped(rule_keys(features, rule), rule, versions)
+
+    @staticmethod
+    def grouped(keys: Keys, rule: Rule, versions: Versions | None = None) -> Blocks:
+        """As `of`, by keys of the rule that are at hand: (slots, n), -1 for none."""
         slots, n = keys.shape
         order, sizes = groups_of(keys.reshape(-1))
         crossed = np.zeros(0, np.int64)
@@ -163,7 +178,7 @@ class Blocks:
         live = (sizes > 1) & ~cut
         return Blocks(
             (slots, n),
-            order[np.repeat(live, sizes)],
+            order.take(np.flatnonzero(np.repeat(live, sizes))),
             sizes[live],
             cut_blocks=int(cut.sum()),
             cut_pairs=int((sizes[cut] * (sizes[cut] - 1) // 2).sum()),
@@ -238,20 +253,27 @@ class Blocker:
         groups = np.full(slots * n, -1, np.int32)
         groups[members] = np.repeat(np.arange(len(kept), dtype=np.int32), kept)
         self.groups = groups.reshape(slots, n)
-        self.members = (members % max(n, 1)).astype(np.int32)
+        self.members = (members % max(n, 1) if slots > 1 else members).astype(np.int32)
         self._slots = (members // max(n, 1)).astype(np.int8) if slots > 1 else None
-        self._ends: npt.NDArray[np.int64] = np.repeat(np.cumsum(kept), kept).astype(np.int64)
+        ends: npt.NDArray[np.int64] = np.repeat(np.cumsum(kept), kept)
+        counts = ends - np.arange(1, len(members) + 1)
         if dirty is not None:
             # A clean member has no pairs of its own: the dirty ones before it have them.
-            self._ends = np.where(first, self._ends, np.arange(1, len(members) + 1))
-        self._total: npt.NDArray[np.int64] = np.cumsum(self._ends - np.arange(len(members)) - 1)
-        self.proposed = int(self._total[-1]) if len(members) else 0
+            counts *= first
+            ends = np.where(first, ends, np.arange(1, len(members) + 1))
+        self.proposed = int(counts.sum())
+        # Half as wide where that holds them.
+        small = max(self.proposed, len(members)) < 2**31
+        narrow: type[np.signedinteger[Any]] = np.int32 if small else np.int64
+        self._ends: Counts = ends.astype(narrow)
+        self._total: Counts = np.cumsum(counts, dtype=narrow)
 
     def pieces(self, index: int, chunk: int) -> Iterator[Piece]:
         """The rule's pairs in runs of about `chunk`."""
         begin, done = 0, 0
         while begin < len(self._total):
-            end = max(int(np.searchsorted(self._total, done + chunk, side="right")), begin + 1)
+            last = self._total.dtype.type(min(done + chunk, self.proposed))
+            end = max(int(np.searchsorted(self._total, last, side="right")), begin + 1)
             total = int(self._total[end - 1])
             if total > done:
                 yield Piece(index, begin, end, total - done)
@@ -268,7 +290,7 @@ class Blocker:
         if step > 1:
             wanted = wanted + np.random.default_rng(size).integers(0, step, len(wanted))
             wanted = wanted[wanted < self.proposed]
-        first = np.searchsorted(self._total, wanted, side="right")
+        first = np.searchsorted(self._total, wanted.astype(self._total.dtype), side="right")
         second = self._ends[first] - (self._total[first] - wanted)
         return self._pairs(first, second)
 
@@ -276,11 +298,12 @@ class Blocker:
         """The pairs of a run of members, left < right, each once in the whole rule."""
         places = np.arange(begin, end)
         counts = self._ends[begin:end] - places - 1
-        first = np.repeat(places, counts)
-        second = np.arange(1, len(first) + 1) + np.repeat(
-            places - (np.cumsum(counts) - counts), counts
-        )
-        return self._pairs(first, second)
+        before = np.cumsum(counts) - counts
+        second = np.arange(1, int(counts.sum()) + 1) + np.repeat(places - before, counts)
+        if self._slots is None:
+            a, b = np.repeat(self.members[begin:end], counts), self.members.take(second)
+            return np.minimum(a, b), np.maximum(a, b)
+        return self._pairs(np.repeat(places, counts), second)
 
     def _pairs(self, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> Pairs:
         """The pairs that stand at two places each, but those met before in other slots."""
@@ -316,16 +339,23 @@ def groups_of(keys: Keys) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
     """Places of the (n,) keys that are not missing, equal keys together and each group in order of
     place, and the groups' sizes. Groups stand in no order that means anything."""
     places = np.flatnonzero(keys >= 0)
-    present = keys[places]
+    packed = keys.take(places)
     bits = len(keys).bit_length()
-    if int(present.max(initial=0)) >= 2 ** (62 - bits):
-        present = distinct(present)[1].astype(np.int64)
-    # One sort of plain integers: the key in the upper bits, the place in the lower.
-    packed = np.sort((present << bits) | places)
-    ordered = packed >> bits
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    sizes = np.diff(np.append(starts, len(ordered))) if len(ordered) else np.zeros(0, np.int64)
-    return packed & ((1 << bits) - 1), sizes
+    if int(packed.max(initial=0)) >= 2 ** (62 - bits):
+        packed = distinct(packed)[1].astype(np.int64)
+    # One sort of plain integers: the key in the upper bits, the place in the lower. In one place:
+    # memory that was never used before costs more than what is done in it.
+    packed <<= bits
+    packed |= places
+    del places
+    packed.sort()
+    last_place = (1 << bits) - 1
+    begins = np.ones(len(packed), bool)
+    np.greater(packed[1:] ^ packed[:-1], last_place, out=begins[1:])
+    starts = np.flatnonzero(begins)
+    sizes = np.diff(np.append(starts, len(packed))) if len(packed) else np.zeros(0, np.int64)
+    packed &= last_place
+    return packed, sizes
 
 
 def joined(columns: Sequence[Keys]) -> tuple[Keys, dict[int, npt.NDArray[np.int64]]]:
@@ -346,6 +376,9 @@ def joined(columns: Sequence[Keys]) -> tuple[Keys, dict[int, npt.NDArray[np.int6
 
 
 _FEW = 0.3
+"""Share of rows below which those alone are kept."""
+_AHEAD = 8
+"""Pieces that are expanded ahead."""
 
 
 class Proposals:
@@ -361,20 +394,27 @@ class Proposals:
         self._slots = [len(b.groups) if b.proposed else 0 for b in blockers]
         self._ends = np.cumsum(self._slots).tolist()
         groups = [slot for blocker in live for slot in blocker.groups]
-        held = np.zeros(len(groups[0]) if groups else 0, bool)
-        for blocker in live:
-            held[blocker.members] = True
-        rows = np.flatnonzero(held)
+        n = len(groups[0]) if groups else 0
         # Where few rows stand in blocks at all (a nightly increment), only those are kept.
         self._number = None
-        if len(rows) < _FEW * len(held):
-            self._number = np.cumsum(held) - 1
-            groups = [slot[rows] for slot in groups]
-        self._groups = Rowwise(groups)
+        if max((len(b.members) / len(b.groups) for b in live), default=0.0) < _FEW * n:
+            held = np.zeros(n, bool)
+            for blocker in live:
+                held[blocker.members] = True
+            rows = np.flatnonzero(held)
+            if len(rows) < _FEW * n:
+                self._number = np.cumsum(held) - 1
+                groups = [slot[rows] for slot in groups]
+        self._groups, self._begun = Rowwise(groups), dict[Piece, Future[Pairs]]()
 
     def let_go(self) -> None:
         """Frees what it holds: it proposes nothing any more."""
-        self.blockers, self._groups = [], Rowwise([])
+        self.blockers, self._groups, self._begun = [], Rowwise([]), {}
+
+    def begin(self, chunk: int, pool: Executor) -> None:
+        """Has the pool expand the first pieces, of so many pairs, for whoever asks later."""
+        for piece in islice(pieces(self.blockers, chunk), _AHEAD):
+            self._begun[piece] = pool.submit(self._expanded, piece)
 
     def new(self, rule: int, left: Rows, right: Rows) -> npt.NDArray[np.bool_]:
         """Whether no rule before this one proposes the pairs. Each row stands in some block."""
@@ -392,6 +432,12 @@ class Proposals:
 
     def pairs(self, piece: Piece) -> Pairs:
         """The pairs of a piece that are credited to its rule."""
+        begun = self._begun.pop(piece, None)
+        if begun is None or begun.cancel():  # none is at it yet
+            return self._expanded(piece)
+        return begun.result()
+
+    def _expanded(self, piece: Piece) -> Pairs:
         left, right = self.blockers[piece.rule].expand(piece.begin, piece.end)
         keep = np.flatnonzero(self.new(piece.rule, left, right))
         return left.take(keep), right.take(keep)

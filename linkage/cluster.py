@@ -84,23 +84,28 @@ def cluster(n: int, left: Rows, right: Rows, bits: Bits, guard: Guards, scorer: 
         bits: their match weight; infinite for must-links.
         guard: 0, or the number of the guard that forbids the pair.
     """
-    allowed = guard == 0
-    component = _small_components(n, left[allowed], right[allowed], bits[allowed])
+    # Few pairs are forbidden, and most joins lie inside: what is looked up by place is quicker so.
+    allowed = np.flatnonzero(guard == 0)
+    one, two, weight = left, right, bits
+    if len(allowed) < len(guard):
+        one, two, weight = left.take(allowed), right.take(allowed), bits.take(allowed)
+    component = _small_components(n, one, two, weight)
     sizes = np.bincount(component, minlength=n)
-    inside = allowed & (component[left] == component[right])
-    edges = np.bincount(component[left[inside]], minlength=n)
+    of_edge = component.take(one)
+    inside = of_edge == component.take(two)
+    edges = np.bincount(of_edge.take(np.flatnonzero(inside)), minlength=n)
     incomplete = (sizes > 2) & (edges < sizes * (sizes - 1) // 2)
-    at = np.flatnonzero(inside & incomplete[component[left]])
-    joins = left[at], right[at], bits[at]
-    label = component.copy()
+    at = np.flatnonzero(inside & incomplete.take(of_edge))
+    joins = one.take(at), two.take(at), weight.take(at)
+    label, within = component.copy(), _Within(n)
     disputed = 0
     for found in _disputed(component, sizes, np.flatnonzero(incomplete), scorer):
         for part in found.parts():
             disputed += len(part.rows)
-            member = join_greedily(part, *_joins_within(part, n, *joins))
+            member = join_greedily(part, *within(part, *joins))
             label[part.rows] = np.take_along_axis(part.rows, member, axis=1)
-    apart = label[left] != label[right]
-    contested = (left[apart], right[apart], bits[apart], guard[apart])
+    apart = np.flatnonzero(label.take(left) != label.take(right))
+    contested = (left.take(apart), right.take(apart), bits.take(apart), guard.take(apart))
     return Clusters(label, contested, int((sizes > 2).sum()), disputed)
 
 
@@ -132,10 +137,10 @@ def components(n: int, left: Rows, right: Rows) -> Rows:
     while len(left):
         low, high = np.minimum(left, right), np.maximum(left, right)
         np.minimum.at(label, high, low)
-        ends = label[label]
+        ends = label.take(label)
         while not np.array_equal(ends, label):
-            label, ends = ends, ends[ends]
-        left, right = label[left], label[right]
+            label, ends = ends, ends.take(ends)
+        left, right = label.take(left), label.take(right)
         apart = np.flatnonzero(left != right)
         left, right = left.take(apart), right.take(apart)
     return label
@@ -150,7 +155,7 @@ def _disputed(
     """The wanted components in which some pair speaks against the whole."""
     chosen = np.zeros(len(component), bool)
     chosen[wanted] = True
-    rows = np.flatnonzero(chosen[component]).astype(np.int32)
+    rows = np.flatnonzero(chosen.take(component)).astype(np.int32)
     rows = rows[order_of(component[rows].astype(np.int64))]
     ends = np.cumsum(sizes[wanted])
     pairs = np.cumsum(sizes[wanted] * (sizes[wanted] - 1) // 2)
@@ -189,15 +194,21 @@ def _disputed_in(rows: Rows, sizes: npt.NDArray[np.int64], scorer: Scorer) -> It
         )
 
 
-def _joins_within(
-    found: Components, n: int, left: Rows, right: Rows, bits: Bits
-) -> tuple[Places, Places, Places, Bits]:
-    """The join edges of the components: which component, the places of both rows in it, bits."""
-    count, size = found.rows.shape
-    owner = np.full(n, -1, np.int32)
-    place = np.zeros(n, np.int32)
-    owner[found.rows] = np.arange(count)[:, None]
-    place[found.rows] = np.arange(size)
-    at = np.flatnonzero(owner[left] >= 0)
-    one, two = (place[side[at]].astype(np.intp) for side in (left, right))
-    return owner[left[at]].astype(np.intp), one, two, bits[at]
+class _Within:
+    """Finds the join edges of components: which component, the places of both rows in it, bits."""
+
+    def __init__(self, n: int) -> None:
+        self._owner = np.full(n, -1, np.int32)
+        self._place = np.zeros(n, np.int32)
+
+    def __call__(
+        self, found: Components, left: Rows, right: Rows, bits: Bits
+    ) -> tuple[Places, Places, Places, Bits]:
+        count, size = found.rows.shape
+        self._owner[found.rows] = np.arange(count)[:, None]
+        self._place[found.rows] = np.arange(size)
+        of_edge = self._owner.take(left)
+        at = np.flatnonzero(of_edge >= 0)
+        one, two = (self._place.take(side.take(at)).astype(np.intp) for side in (left, right))
+        self._owner[found.rows] = -1
+        return of_edge.take(at).astype(np.intp), one, two, bits.take(at)

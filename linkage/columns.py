@@ -11,7 +11,9 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -24,6 +26,7 @@ import pyarrow.compute as pc
 
 from linkage import nicknames, phonetics
 from linkage import standardise as std
+from linkage.rowwise import Rowwise
 from schemas.errors import InvalidValue
 
 Codes = npt.NDArray[np.int32]
@@ -161,11 +164,12 @@ _CLASS = np.full(256, 36, np.int64)
 for _number, _letter in enumerate(_LETTERS):
     _CLASS[[ord(_letter), ord(_letter.lower())]] = _number
 _CLASS[48:58] = np.arange(26, 36)
-_ONCE = np.append(1 << np.arange(36, dtype=np.int64), 0)
-"""The bit of each class of letters and digits."""
-_TWICE = np.zeros(37, np.int64)
-"""The bit for a second one of a class, of as many classes as 64 bits hold."""
-_TWICE[[*range(18), *range(26, 36)]] = 1 << np.arange(36, 64, dtype=np.uint64).astype(np.int64)
+_ONCE = np.append(1 << np.arange(36, dtype=np.int64), 0)[_CLASS]
+"""The bit of each byte's class; none for what is no letter or digit."""
+_SECOND = np.zeros(37, np.int64)
+_SECOND[[*range(18), *range(26, 36)]] = 1 << np.arange(36, 64, dtype=np.uint64).astype(np.int64)
+_TWICE = _SECOND[_CLASS]
+"""The bit for a second one of a byte's class, of as many classes as 64 bits hold."""
 
 
 def _letters(v: Values) -> Any:
@@ -181,10 +185,10 @@ def _letters(v: Values) -> Any:
     once, twice = np.zeros((2, len(v)), np.int64)
     for place in range(int(lengths.max(initial=0))):
         reach = int(np.searchsorted(-lengths, -place))  # so many texts are longer than `place`
-        classes = _CLASS[text[starts[:reach] + place]]
-        again = once[:reach] & _ONCE[classes]
-        twice[:reach] |= np.where(again != 0, _TWICE[classes], 0)
-        once[:reach] |= _ONCE[classes]
+        letter = text.take(starts[:reach] + place)
+        first, second = _ONCE.take(letter), _TWICE.take(letter)
+        twice[:reach] |= second * ((once[:reach] & first) != 0)
+        once[:reach] |= first
     out = np.empty(len(v), np.int64)
     out[longest_first] = once | twice
     return out
@@ -206,7 +210,7 @@ TEXT_PARTS: dict[str, TextPart] = {
 PARTS: dict[str, Callable[[Values], Part]] = {
     "length": lambda v: np.asarray(pc.utf8_length(v.array).to_numpy(), np.int64),
     **{name: _coded(name) for name in TEXT_PARTS},
-    "nickname": lambda v: nicknames.numbers_of(v.array.to_pylist()).astype(np.int32),
+    "nickname": lambda v: nicknames.numbers_of(v.array).astype(np.int32),
     "letters": _letters,
     "digits": _binary_coded,
     "year": _date_part(10_000, 10_000),
@@ -229,7 +233,12 @@ class Column:
     @cached_property
     def empty(self) -> bool:
         """Whether no record has a value."""
-        return not len(self.values) or bool((self.codes[0] < 0).all())
+        return not len(self.values) or int(self.codes[0].max(initial=-1)) < 0
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """(values,) how many records bear each as their current value; at least one entry."""
+        return np.bincount(self.codes[0] + 1, minlength=max(len(self.values), 1) + 1)[1:]
 
     @property
     def slots(self) -> int:
@@ -248,34 +257,6 @@ class Versions:
 
     now: npt.NDArray[np.bool_]
     before: npt.NDArray[np.bool_]
-
-
-class Rowwise:
-    """Columns of codes kept record by record, so that what is read of a record lies together.
-
-    Pairs name records all over a table: fetching a record's place in memory costs more than all
-    that is done with it, and here it is fetched once for all columns.
-    """
-
-    _STEP = 8_192
-    """Records copied at a time: as many as the nearest memory holds."""
-
-    def __init__(self, columns: Sequence[Codes]) -> None:
-        """columns: (n,) each."""
-        n = len(columns[0]) if columns else 0
-        self._rows = np.empty((n, len(columns)), np.int32)
-        for start in range(0, n, self._STEP):
-            some = slice(start, start + self._STEP)
-            for number, column in enumerate(columns):
-                self._rows[some, number] = column[some]
-
-    def take(self, places: npt.NDArray[np.intp]) -> Codes:
-        """(columns, places) codes of the records at some places."""
-        out = np.empty((self._rows.shape[1], len(places)), np.int32)
-        for start in range(0, len(places) if len(out) else 0, self._STEP):
-            some = places[start : start + self._STEP]
-            out[:, start : start + len(some)] = self._rows.take(some, axis=0).T
-        return out
 
 
 @dataclass(frozen=True)
@@ -316,13 +297,14 @@ class Features:
         columns: dict[str, Column] = {}
         for names in held.values():
             values = self.columns[names[0]].values
-            codes = {name: self.columns[name].codes[:, rows] for name in names}
-            used = np.zeros(len(values) + 1, bool)
-            for found in codes.values():
-                used[found] = True
-            used[-1] = False  # where the missing were marked
-            places = np.flatnonzero(used)
-            number = np.where(used, np.cumsum(used) - 1, -1).astype(np.int32)
+            codes = {name: self.columns[name].codes.take(rows, axis=1) for name in names}
+            # At a cost that follows the rows, however many values there are.
+            every = np.sort(np.concatenate([found.reshape(-1) for found in codes.values()]))
+            every = every[np.searchsorted(every, 0) :]  # the missing stand first
+            places = every[np.append(True, every[1:] != every[:-1])[: len(every)]]
+            number = np.empty(len(values) + 1, np.int32)
+            number[places] = np.arange(len(places), dtype=np.int32)
+            number[-1] = -1  # where the missing look
             some = values.taken(places) if len(places) else None
             for name, found in codes.items():
                 if some is not None and (found[0] >= 0).any():
@@ -353,6 +335,19 @@ def by_code(numbers: npt.NDArray[Any], codes: Codes) -> npt.NDArray[Any]:
     return np.append(numbers, numbers.dtype.type(-1)).take(codes)
 
 
+_PIECE = 65_536
+"""Values standardised at a time: few enough that what they become on the way stays close by."""
+
+
+def in_pieces(read: Callable[[pa.Array], pa.Array], values: pa.Array) -> pa.Array:
+    """`read(values)`, where each value is read for itself: many, in pieces side by side."""
+    if len(values) <= _PIECE:
+        return read(values)
+    pieces = (values.slice(start, _PIECE) for start in range(0, len(values), _PIECE))
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return pa.concat_arrays(list(pool.map(read, pieces)))
+
+
 def encode(array: pa.Array) -> tuple[Codes, pa.Array]:
     """Integer codes (-1 for null) and the distinct values, both in order of first appearance: the
     numbering depends on the order of rows alone, not on what a dictionary array came with."""
@@ -377,20 +372,36 @@ def _as_codes(indices: pa.Array) -> Codes:
     present, data = indices.buffers()
     begin, end = indices.offset, indices.offset + len(indices)
     codes = np.frombuffer(data, np.int32)[begin:end] if end else np.zeros(0, np.int32)
-    if not indices.null_count:
+    missing = indices.null_count
+    # What stands where there is nothing is often -1 already.
+    if not missing or (codes.min() == -1 and np.count_nonzero(codes < 0) == missing):
         return codes
     held = np.unpackbits(np.frombuffer(present, np.uint8), count=end, bitorder="little")[begin:]
     return np.where(held.view(np.bool_), codes, np.int32(-1))
+
+
+def as_indices(codes: Codes) -> pa.Array:
+    """Codes as Arrow has them, without a copy: -1 is null."""
+    codes = np.ascontiguousarray(codes, np.int32)
+    held = codes >= 0
+    missing = len(codes) - int(np.count_nonzero(held))
+    present = pa.py_buffer(np.packbits(held, bitorder="little")) if missing else None
+    return pa.Array.from_buffers(pa.int32(), len(codes), [present, pa.py_buffer(codes)], missing)
 
 
 def _canonical(codes: Codes, size: int) -> bool:
     """Whether codes from 0 to size - 1 all occur, each for the first time after all before it."""
     if not len(codes):
         return not size
-    highest = np.maximum.accumulate(codes)
-    return bool(
-        highest[0] <= 0 and highest[-1] == size - 1 and (highest[1:] - highest[:-1] <= 1).all()
-    )
+    highest = -1
+    for start in range(0, len(codes), _PIECE):
+        some = np.maximum(np.maximum.accumulate(codes[start : start + _PIECE]), highest)
+        if some[0] > highest + 1 or (some[1:] - some[:-1] > 1).any():
+            return False
+        highest = int(some[-1])
+        if highest == size - 1:  # all were met: no later one is new
+            return True
+    return not size
 
 
 def _by_first_appearance(codes: Codes, size: int) -> tuple[Codes, Codes]:
@@ -414,7 +425,7 @@ def order_of(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return packed & ((1 << bits) - 1)
 
 
-def distinct(numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Codes]:
+def distinct(numbers: npt.NDArray[np.signedinteger[Any]]) -> tuple[npt.NDArray[np.int64], Codes]:
     """The distinct numbers, in order of first appearance, and for each number which it is.
 
     By hashing, several times as fast as sorting where few are distinct.

@@ -13,9 +13,11 @@ a million pairs show only some thousand distinct patterns.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,7 @@ from linkage.views import Bools, Places, Rows, View
 from schemas.errors import InvalidValue
 
 Levels = npt.NDArray[np.uint8]
+Patterns = npt.NDArray[np.signedinteger[Any]]
 Step = tuple[Comparator, tuple[tuple[int, Level], ...]]
 """A test and the consecutive levels (code, level) that ask for it."""
 
@@ -67,9 +70,15 @@ class Comparer:
     def __init__(self, features: Features, fields: Sequence[Field]) -> None:
         self.features, self.fields = features, tuple(fields)
         self.open = np.array([len(f.levels) + 1 for f in fields], np.uint8)
-        radix = np.array([len(f.levels) + 2 for f in fields], np.int64)
+        # A field without a value is always missing: it takes no place in a pattern.
+        radix = np.array(
+            [1 if features.column(f.column).empty else len(f.levels) + 2 for f in fields], np.int64
+        )
         self._radix = radix
         self._place = np.concatenate([[1], np.cumprod(radix[:-1])])
+        self._packed: type[np.signedinteger[Any]] = (
+            np.int32 if math.prod(radix.tolist()) < 2**31 else np.int64
+        )
         self._steps = [_steps(features, f) for f in fields]
         held = (f.column for f in fields if not features.column(f.column).empty)
         self._columns = tuple(dict.fromkeys(held))
@@ -104,7 +113,7 @@ class Comparer:
         )
         for row, field in enumerate(self.fields):
             if field.column in codes:
-                view = View(self.features, field, one, two, codes[field.column])
+                view = View(self.features, field, one, two, codes)
                 self._cheap_field(out[row], row, view)
         return out
 
@@ -112,19 +121,20 @@ class Comparer:
         field, steps = self.fields[row], self._steps[row]
         last = np.uint8(len(field.levels))
         a, b = view.codes()
-        missing = (a | b) < 0  # codes are negative just where missing
+        present = (a | b) >= 0  # codes are negative just where missing
         if field.comparable:
-            missing |= ~_comparable(view, field.comparable)
+            present &= _comparable(view, field.comparable)
         costly = next((i for i, (test, _) in enumerate(steps) if test.costly), len(steps))
-        out[:] = last if costly == len(steps) else self.open[row]
+        out[:] = rest = last if costly == len(steps) else self.open[row]
         start = 0
         if costly and (
             steps[0][1][0][1].test == "equal"
             or (steps[0][1][0][1].test == "any_equal" and view.column.slots == 1)
         ):
-            np.putmask(out, a == b, steps[0][1][0][0])
+            # Sums of small integers: several times as fast as putting values in places.
+            out -= (a == b).view(np.uint8) * np.uint8(rest - steps[0][1][0][0])
             start = 1
-        np.putmask(out, missing, 0)
+        out *= present.view(np.uint8)
         if start < len(steps):
             view, places = self._run(out, steps[start:costly], view, np.flatnonzero(out >= last))
             if costly < len(steps) and all(test.possible for test, _ in steps[costly:]):
@@ -136,7 +146,7 @@ class Comparer:
         for test, levels in steps:
             assert test.possible
             possible |= test.possible(view, levels[-1][1])
-        out[places[~possible]] = len(view.field.levels)
+        out[places.take(np.flatnonzero(~possible))] = len(view.field.levels)
 
     def finish(self, levels: Levels, left: Rows, right: Rows) -> None:
         """Puts the level in place of every OPEN."""
@@ -163,7 +173,7 @@ class Comparer:
             taken = np.zeros(len(places), bool)
             for code, level in levels:
                 hit = passes(test, found, level) & ~taken
-                out[places[hit]] = code
+                out[places.take(np.flatnonzero(hit))] = code
                 taken |= hit
             if taken.any():
                 rest = np.flatnonzero(~taken)
@@ -176,15 +186,15 @@ class Comparer:
         self.finish(levels, left, right)
         return levels
 
-    def pack(self, levels: Levels) -> npt.NDArray[np.int64]:
+    def pack(self, levels: Levels) -> Patterns:
         """(fields, pairs) levels as one integer per pair."""
-        out = np.zeros(levels.shape[1], np.int64)
-        for place, row, field in zip(self._place, levels, self.fields, strict=True):
-            if not self.features.column(field.column).empty:
-                out += place * row
+        out: Patterns = np.zeros(levels.shape[1], self._packed)
+        for place, radix, row in zip(self._place, self._radix, levels, strict=True):
+            if radix > 1:
+                out += np.multiply(row, place, dtype=self._packed)
         return out
 
-    def unpack(self, patterns: npt.NDArray[np.int64]) -> Levels:
+    def unpack(self, patterns: Patterns) -> Levels:
         """The inverse of `pack`."""
         return np.asarray(
             patterns[None, :] // self._place[:, None] % self._radix[:, None], np.uint8

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +28,8 @@ CLIP = 20.0
 """In averages a pair counts for at most this many bits either way."""
 CELLS = 1_000_000
 """Pairs of groups held at a time."""
+_WEIGHT, _VOTES, _BARRED, _STRONG = range(4)
+"""What is summed between two groups: bits and number of votes, forbidden pairs, join edges."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class _Between:
     `average`, the bits by which they would be joined, minus infinity where they may not be.
 
     All are (components, size, size) and symmetric. A group is known by its smallest record's place.
+    What is summed lies side by side in `cells`, so that a group's row is fetched once.
     """
 
     def __init__(self, found: Components) -> None:
@@ -69,36 +71,30 @@ class _Between:
         for_it = found.bits > 0
         against = ~for_it & (found.conflict < SILENT)
         vote = np.where(for_it, found.bits, np.where(against, found.conflict, 0.0))
-        self.weight = np.zeros((count, size, size))
-        self.votes = np.zeros((count, size, size), np.int32)
-        self.barred = np.zeros((count, size, size), np.int32)
-        self.strong = np.zeros((count, size, size), np.int32)
-        for whole, pairs in (
-            (self.weight, np.clip(vote, -CLIP, CLIP)),
-            (self.votes, for_it | against),
-            (self.barred, found.guard > 0),
+        self.cells = np.zeros((count, size, size, 4))
+        for number, pairs in enumerate(
+            (np.clip(vote, -CLIP, CLIP), for_it | against, found.guard > 0)
         ):
-            whole[:, one, two] = pairs
-            whole[:, two, one] = pairs
+            self.cells[:, one, two, number] = pairs
+            self.cells[:, two, one, number] = pairs
         self.average = np.full((count, size, size), -np.inf)
+
+    @property
+    def barred(self) -> Bits:
+        """How many forbidden pairs there are."""
+        return self.cells[..., _BARRED]
 
     def add_joins(self, component: Places, one: Places, two: Places, bits: Bits) -> None:
         """Join edges, by the component they stand in and the places they join."""
-        size = self.weight.shape[1]
+        size = self.cells.shape[1]
         declared = np.isinf(bits)
         for a, b in ((one, two), (two, one)):
-            self.strong[component, a, b] = 1
+            self.cells[component, a, b, _STRONG] = 1
             # An edge that came this far is allowed: its source may otherwise hold the two apart.
             # It outweighs all votes that can come between: what is declared is joined first.
             at = component[declared], a[declared], b[declared]
-            self.weight[at], self.votes[at], self.barred[at] = CLIP * size**2, 1, 0
-        self.average = self._settled(...)
-
-    def _settled(self, at: Any) -> Bits:
-        """Averages from what stands now. Rounded: the order in which votes were added is no say."""
-        average = np.rint(self.weight[at] / np.maximum(self.votes[at], 1) * 1e6) / 1e6
-        open_to = (self.barred[at] == 0) & (self.strong[at] > 0)
-        return np.where(open_to, average, -np.inf)
+            self.cells[at] = CLIP * size**2, 1, 0, 1
+        self.average = _settled(self.cells)
 
     def best(self) -> tuple[Bits, Places, Places]:
         """Per component the best average and the two groups; of equal ones the smallest places."""
@@ -109,8 +105,7 @@ class _Between:
 
     def kept(self, keep: npt.NDArray[np.bool_]) -> None:
         """Goes on with some of the components."""
-        for name in ("weight", "votes", "barred", "strong", "average"):
-            setattr(self, name, getattr(self, name)[keep])
+        self.cells, self.average = self.cells[keep], self.average[keep]
 
     def rivals(
         self, best: Bits, one: Places, two: Places
@@ -119,31 +114,38 @@ class _Between:
         `one` nearly as well and are barred from `two`, and the other way round."""
         near = np.maximum(best - MARGIN, 0.0)[:, None]
         each = np.arange(len(best))
-        with_one = (self.average[each, one] > near) & (self.barred[each, two] > 0)
-        with_two = (self.average[each, two] > near) & (self.barred[each, one] > 0)
+        barred = self.barred
+        with_one = (self.average[each, one] > near) & (barred[each, two] > 0)
+        with_two = (self.average[each, two] > near) & (barred[each, one] > 0)
         return with_one, with_two
 
     def let_go(self, component: Places, one: Places, two: Places) -> None:
         """These joins are made no more, unless a later edge joins the groups."""
         for a, b in ((one, two), (two, one)):
-            self.strong[component, a, b] = 0
+            self.cells[component, a, b, _STRONG] = 0
             self.average[component, a, b] = -np.inf
 
     def join(self, component: Places, one: Places, two: Places) -> None:
         """Puts the second group into the first, in each of the components."""
-        for whole in (self.weight, self.votes, self.barred, self.strong):
-            row = whole[component, one] + whole[component, two]
-            whole[component, two] = 0
-            whole[component, :, two] = 0
-            each = np.arange(len(component))
-            row[each, one] = row[each, two] = 0
-            whole[component, one] = row
-            whole[component, :, one] = row
+        cells, each = self.cells, np.arange(len(component))
+        row = cells[component, one] + cells[component, two]
+        cells[component, two] = 0
+        cells[component, :, two] = 0
+        row[each, one] = row[each, two] = 0
+        cells[component, one] = row
+        cells[component, :, one] = row
         self.average[component, two] = -np.inf
         self.average[component, :, two] = -np.inf
-        settled = self._settled((component, one))
+        settled = _settled(row)
         self.average[component, one] = settled
         self.average[component, :, one] = settled
+
+
+def _settled(cells: Bits) -> Bits:
+    """Averages from what stands now. Rounded: the order in which votes were added is no say."""
+    average = np.rint(cells[..., _WEIGHT] / np.maximum(cells[..., _VOTES], 1) * 1e6) / 1e6
+    open_to = (cells[..., _BARRED] == 0) & (cells[..., _STRONG] > 0)
+    return np.where(open_to, average, -np.inf)
 
 
 def join_greedily(

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -43,7 +44,7 @@ from linkage.model import Model
 from linkage.score import Bits, Scored, Scorer
 from linkage.views import Bools, Rows
 
-CHUNK = 250_000
+CHUNK = 500_000
 """Pairs scored at a time: enough that threads seldom wait for one another."""
 
 Progress = Callable[[str, int, int], None]
@@ -79,23 +80,48 @@ class Partition:
     """The result, in terms of the input table's rows.
 
     Attributes:
-        label: (n,) int64: for each input row, the input row that stands for its person.
-        edges: table `left` int64, `right` int64, `bits` float64, `guard` string or null: every
-            scored pair at or above the review threshold; rows of the input, left < right.
-        tasks: table as `edges` with `reason`: pairs a person should look at.
         rules: what each blocking rule did.
         compared: how many pairs were compared.
-        histogram: (edges of bins in bits, counts) of the pairs of `edges`, forbidden ones included.
         stats: further counts for reports.
+        scored, clusters, join_bits: what `edges` and `tasks` are made of, in rows of the features;
+        row: (n,) where each of these stood in the input.
     """
 
-    label: npt.NDArray[np.int64]
-    edges: pa.Table
-    tasks: pa.Table
     rules: tuple[RuleReport, ...]
     compared: int
-    histogram: tuple[Bits, npt.NDArray[np.int64]]
-    stats: dict[str, int] = field(default_factory=dict)
+    stats: dict[str, int]
+    scored: Edges = field(repr=False)
+    clusters: Clusters = field(repr=False)
+    row: npt.NDArray[np.int64] = field(repr=False)
+    join_bits: float
+
+    @cached_property
+    def label(self) -> npt.NDArray[np.int64]:
+        """(n,) for each input row, the input row that stands for its person."""
+        label = np.empty(len(self.row), np.int64)
+        label[self.row] = self.row.take(self.clusters.label)
+        return label
+
+    @cached_property
+    def histogram(self) -> tuple[Bits, npt.NDArray[np.int64]]:
+        """(edges of bins in bits, counts) of the pairs of `edges`, forbidden ones included."""
+        return histogram(self.scored.bits)
+
+    @cached_property
+    def edges(self) -> pa.Table:
+        """Every scored pair at or above the review threshold: `left` int64, `right` int64, `bits`
+        float64, `guard` string or null; rows of the input, left < right."""
+        return _edge_table(self.row, self.scored)
+
+    @cached_property
+    def tasks(self) -> pa.Table:
+        """Pairs a person should look at: as `edges`, with `reason`."""
+        return _tasks(self.row, self.scored, self.clusters, self.join_bits)
+
+    @property
+    def joined_pairs(self) -> int:
+        """How many scored pairs reach the join threshold, forbidden ones included."""
+        return int(np.count_nonzero(self.scored.bits >= self.join_bits))
 
 
 _BINS = np.arange(-60.0, 61.0, 1.0)
@@ -152,14 +178,16 @@ def link_features(
     chunk: int = CHUNK,
     progress: Progress | None = None,
     proposals: Proposals | None = None,
+    scorer: Scorer | None = None,
 ) -> Partition:
     """As `link`, of records whose features are at hand.
 
     Args:
         proposals: of the model's rules over these features, where they are at hand; they are let
             go when their pairs are compared.
+        scorer: of the model over these features, whatever its thresholds, where it is at hand.
     """
-    scorer = Scorer(features, model)
+    scorer = Scorer(features, model) if scorer is None else scorer
     scorer.comparer.prepare(threads)
     proposals = block(features, model, threads) if proposals is None else proposals
     floor = min(review_bits, join_bits)
@@ -169,13 +197,13 @@ def link_features(
     linked = joining(scorer, edges, join_bits, merged=_declared(features, must_links))
     clusters = cluster(len(features), linked.left, linked.right, linked.bits, linked.guard, scorer)
     return Partition(
-        label=_labels(features, clusters),
-        edges=_edge_table(features, edges),
-        tasks=_tasks(features, edges, clusters, join_bits),
         rules=rules,
         compared=sum(rule.credited for rule in rules),
-        histogram=histogram(edges.bits),
         stats={"components_over_two": clusters.components, "contested": clusters.disputed},
+        scored=edges,
+        clusters=clusters,
+        row=features.row,
+        join_bits=join_bits,
     )
 
 
@@ -262,10 +290,10 @@ def _gathered(kept: list[Edges]) -> Edges:
     right = np.concatenate([e.right for e in kept])
     order = order_of(left.astype(np.int64) * (int(right.max(initial=0)) + 1) + right)
     return Edges(
-        left[order],
-        right[order],
-        np.concatenate([e.bits for e in kept])[order],
-        np.concatenate([e.guard for e in kept])[order],
+        left.take(order),
+        right.take(order),
+        np.concatenate([e.bits for e in kept]).take(order),
+        np.concatenate([e.guard for e in kept]).take(order),
     )
 
 
@@ -290,9 +318,9 @@ def joining(
 ) -> Edges:
     """The edges that join, and the declared ones with infinite weight: those that the records' own
     source merged, and those that people decided to be the same, with what follows from these."""
-    join = edges.bits >= join_bits
-    left, right = edges.left[join], edges.right[join]
-    bits, guard = edges.bits[join], edges.guard[join]
+    join = np.flatnonzero(edges.bits >= join_bits)
+    left, right = edges.left.take(join), edges.right.take(join)
+    bits, guard = edges.bits.take(join), edges.guard.take(join)
     same = with_what_follows(same, scorer.apart)
     merged = merged[~among(merged, same)]
     declared = np.concatenate([merged, same])
@@ -321,14 +349,8 @@ def joining(
     )
 
 
-def _labels(features: Features, clusters: Clusters) -> npt.NDArray[np.int64]:
-    label = np.empty(len(features), np.int64)
-    label[features.row] = features.row[clusters.label]
-    return label
-
-
-def _edge_table(features: Features, edges: Edges) -> pa.Table:
-    one, two = features.row[edges.left], features.row[edges.right]
+def _edge_table(row: npt.NDArray[np.int64], edges: Edges) -> pa.Table:
+    one, two = row.take(edges.left), row.take(edges.right)
     codes = pa.array([None, *(g.code for g in GUARDS)], pa.string())
     return pa.table(
         {
@@ -340,19 +362,20 @@ def _edge_table(features: Features, edges: Edges) -> pa.Table:
     )
 
 
-def _tasks(features: Features, edges: Edges, clusters: Clusters, join_bits: float) -> pa.Table:
+def _tasks(
+    row: npt.NDArray[np.int64], edges: Edges, clusters: Clusters, join_bits: float
+) -> pa.Table:
     """Pairs in the review band that ended apart, and joins that were refused."""
     left, right, bits, guard = clusters.contested
     apart = clusters.label[edges.left] != clusters.label[edges.right]
     asked = among(pair_keys(edges.left, edges.right), np.unique(pair_keys(left, right)))
     band = apart & (edges.bits < join_bits) & (edges.guard == 0) & ~asked
     parts = [
-        _edge_table(features, Edges(left, right, bits, guard)).append_column(
+        _edge_table(row, Edges(left, right, bits, guard)).append_column(
             "reason", pa.array(np.where(guard > 0, "forbidden", "contested"))
         ),
         _edge_table(
-            features,
-            Edges(edges.left[band], edges.right[band], edges.bits[band], edges.guard[band]),
+            row, Edges(edges.left[band], edges.right[band], edges.bits[band], edges.guard[band])
         ).append_column("reason", pa.array(["review band"] * int(band.sum()), pa.string())),
     ]
     return pa.concat_tables(parts)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +64,16 @@ class Pass:
     credited: Bits
     proposed: int
     compared: int
+
+    @cached_property
+    def used(self) -> npt.NDArray[np.intp]:
+        """The fields that count and that some pattern compares: others add nothing."""
+        return np.flatnonzero(self.counts_for & self.levels.any(axis=1))
+
+    @cached_property
+    def places(self) -> npt.NDArray[np.intp]:
+        """`levels` as NumPy counts places."""
+        return self.levels.astype(np.intp)
 
 
 @dataclass(frozen=True)
@@ -140,7 +151,6 @@ def posterior(
     corrections: Mapping[Bond, Mapping[str, Bits]],
 ) -> dict[str, Bits]:
     """Kind → (patterns,) how likely each pattern of a pass is of that kind."""
-    fields = np.flatnonzero(one.counts_for)
     kinds = list(tables)
     logs = np.full((len(kinds), one.levels.shape[1]), -np.inf)
     for row, kind in enumerate(kinds):
@@ -149,7 +159,7 @@ def posterior(
         table = np.zeros((tables[kind].shape[0], tables[kind].shape[1] + 1))
         table[:, 1:] = np.log(np.maximum(tables[kind], FLOOR))
         logs[row] = np.log(max(shares[kind], 1e-12))
-        logs[row] += table[fields[:, None], one.levels[fields]].sum(axis=0)
+        logs[row] += sum(table[f].take(one.places[f]) for f in one.used.tolist())
         for (a, b), by_kind in corrections.items():
             if one.counts_for[a] and one.counts_for[b]:
                 logs[row] += by_kind[kind][one.levels[a], one.levels[b]]
@@ -171,8 +181,8 @@ def _add_counts(
             continue
         expected = weight * one.counts
         width = counts[kind].shape[1] + 1
-        for row in np.flatnonzero(one.counts_for):
-            per_level = np.bincount(one.levels[row], weights=expected, minlength=width)
+        for row in one.used:
+            per_level = np.bincount(one.places[row], weights=expected, minlength=width)
             counts[kind][row] += per_level[1:width]
         for (a, b), by_kind in both.items():
             if one.counts_for[a] and one.counts_for[b]:

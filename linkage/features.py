@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linkage import standardise as std
-from linkage.columns import Codes, Column, Features, Values, by_code, encode
+from linkage.columns import Codes, Column, Features, Values, by_code, encode, in_pieces
 from linkage.founders import founder_order
 from linkage.model import ColumnSpec
 from linkage.telephones import telephone
@@ -239,7 +239,7 @@ def _slots(
         return Column(np.full((1, len(table)), -1, np.int32), Values(pa.array([], pa.string())))
     codes, values = encode(pa.concat_arrays(arrays) if len(arrays) > 1 else arrays[0])
     for step in steps:
-        codes, values = _recode(step(values), codes)
+        codes, values = _recode(in_pieces(step, values), codes)
     return Column(compacted(codes.reshape(len(arrays), -1)), Values(values))
 
 
@@ -277,7 +277,8 @@ def name_columns(table: pa.Table) -> dict[str, Column]:
     """`given` (current, other), `middle`, `family` (current, previous, parts of hyphenated ones),
     over one dictionary, from the parallel lists of given and family names."""
     given = _name_slots(table, "given", 2)
-    family = _name_slots(table, "family", 3) + _name_slots(table, "family_previous", 1)
+    sent = [encode(array) for array in _values_by_slot(table, "family", 3)]
+    family = [*map(_words, sent), *_name_slots(table, "family_previous", 1)]
     parts: dict[str, tuple[Codes, pa.Array]] = {}
     for i, (codes, words) in enumerate(given):
         parts[f"given{i}"] = codes, std.word(words, 0, std.GIVEN_PLACEHOLDERS)
@@ -290,13 +291,12 @@ def name_columns(table: pa.Table) -> dict[str, Column]:
         first = pc.if_else(several, std.word(words, 0, std.FAMILY_PLACEHOLDERS), None)
         parts["last"] = codes, std.no_particle(std.last_word(words))
         parts["first"] = codes, std.no_particle(first)
-    for sent in _values_by_slot(table, "family", 1):
-        codes, values = encode(sent)
+    for codes, values in sent[:1]:
         if len(values):
             former = std.name_words(std.former_name(values))
             parts["former"] = codes, std.joined(former, std.FAMILY_PLACEHOLDERS)
-    for sent in _values_by_slot(table, "name_text", 1):
-        parts |= _undivided(given, family, sent)
+    for undivided in _values_by_slot(table, "name_text", 1):
+        parts |= _undivided(given, family, undivided)
     if not parts:
         return {}
     out, values = _one_dictionary(parts)
@@ -323,7 +323,7 @@ _NAME_SLOTS = {
 
 def _name_slots(table: pa.Table, name: str, count: int) -> list[tuple[Codes, pa.Array]]:
     """The first names of a column as words: codes and distinct values, slot by slot."""
-    return [_words(array) for array in _values_by_slot(table, name, count)]
+    return [_words(encode(array)) for array in _values_by_slot(table, name, count)]
 
 
 def _one_dictionary(
@@ -365,8 +365,8 @@ def _is_test(slot: tuple[Codes, pa.Array]) -> npt.NDArray[np.bool_]:
     return np.asarray(flags.to_numpy(zero_copy_only=False)[np.maximum(codes, 0)] & (codes >= 0))
 
 
-def _words(array: pa.Array) -> tuple[Codes, pa.Array]:
-    codes, values = encode(array)
+def _words(sent: tuple[Codes, pa.Array]) -> tuple[Codes, pa.Array]:
+    codes, values = sent
     return codes, std.name_words(values if len(values) else pa.array([None], pa.string()))
 
 
@@ -398,7 +398,7 @@ def _sexes(array: pa.Array) -> pa.Array:
 
 def bearers(codes: Codes, values: int) -> npt.NDArray[np.int64]:
     """(values + 1,) how often each value is borne; at the end, where a missing one looks, 0."""
-    return np.bincount(codes[codes >= 0], minlength=values + 1)
+    return np.append(np.bincount(codes.reshape(-1) + 1, minlength=values + 1)[1:], 0)
 
 
 def is_crowd(borne: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -409,7 +409,8 @@ def is_crowd(borne: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
 def without_crowds(column: Column) -> Column:
     """The column with values borne by more than `CROWD` of the rows made missing."""
     codes = column.codes
-    crowd = is_crowd(bearers(codes, len(column.values)))[codes]
-    if not crowd.any():
+    crowds = is_crowd(bearers(codes, len(column.values)))
+    if not crowds.any():
         return column
+    crowd = crowds.take(codes)
     return Column(compacted(np.where(crowd, -1, codes)), column.values)

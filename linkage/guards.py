@@ -65,7 +65,7 @@ class _Pairs:
         codes = self._levels[self._rows[field]]
         wanted = np.zeros(256, bool)
         wanted[[known.code(name) for name in names if known.code(name) >= 0]] = True
-        return np.asarray(wanted[codes])
+        return np.asarray(wanted.take(codes))
 
     def dates(self, column: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Both sides' dates as yyyymmdd, 0 where unknown."""
@@ -75,8 +75,10 @@ class _Pairs:
             return nought, nought
         numbers = found.values.array.to_numpy().astype(np.int64)
         codes = found.codes[0]
-        a, b = codes[self.left], codes[self.right]
-        return np.where(a >= 0, numbers[a], 0), np.where(b >= 0, numbers[b], 0)
+        # What is missing (-1) reads the last number, and is nought.
+        numbers = np.append(numbers, 0)
+        a, b = (numbers.take(codes.take(side), mode="wrap") for side in (self.left, self.right))
+        return a, b
 
     @property
     def nowhere(self) -> Bools:
@@ -156,8 +158,10 @@ def _died_years_apart(p: _Pairs) -> Bools:
 
 
 def _one_source_holds_apart(p: _Pairs) -> Bools:
-    same_number = p.at("nhs_number", "same") | p.at("identifier", "same")
-    return p.at("source", "same, kept apart") & ~same_number
+    held = p.at("source", "same, kept apart")
+    if not held.any():
+        return held
+    return held & ~(p.at("nhs_number", "same") | p.at("identifier", "same"))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ Rules:
 - Pairs with a dirty record are compared; of the old edges those without one stay.
 - The *region* is what may get another label: dirty records, ends of joins that went, ends of
   decisions that came or went, and all that joins and declarations lead to from there. No edge that
-  joins leaves it, so it is clustered by itself, in its own row numbers.
+  joins leaves it, so it is clustered by itself.
+- What is read for scoring is read once, of the rows compared and of all that a region could hold
+  whatever the comparisons give, in row numbers of its own.
 - Labels and tasks beyond the region stay. A task hangs on the labels of its two records.
 - Records are told by their ids; a decision about a record that is not live waits for it.
 - A pair that a person decided apart is nobody's task, but where somebody also declared it one.
@@ -20,20 +22,20 @@ Rules:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from linkage.blocking import Blocker, Blocks, Proposals, RuleReport
+from linkage.blocking import Blocker, Proposals, RuleReport
 from linkage.cluster import cluster
 from linkage.columns import Features, Versions
-from linkage.engine import CHUNK, Edges, Progress, compared_blocks, histogram, joining
+from linkage.engine import CHUNK, Edges, Progress, block, compared_blocks, histogram, joining
+from linkage.few_pairs import at_once, compared_at_once
 from linkage.guards import DECIDED_APART, GUARDS, PairKeys, among, pair_keys
 from linkage.live import (
     Ids,
@@ -47,11 +49,12 @@ from linkage.live import (
     spliced,
 )
 from linkage.model import Model
-from linkage.part_scorers import Scorers
+from linkage.part_scorers import Part, Scorers
 from linkage.prepared import Prepared
 from linkage.score import Bits
 from linkage.state import EDGES, RECORDS, TASKS, Decided, LinkState
-from linkage.views import Bools
+from linkage.touched import touched_blockers
+from linkage.views import Bools, Rows
 
 CONTESTED = "contested"
 """The reason of a task about a pair that nothing forbids and that still ended apart."""
@@ -120,21 +123,22 @@ def link_increment(
     _tell(progress, "features", len(live))
     blockers, dirty, crossed = _blockers(live, features, versions, model, threads)
     _tell(progress, "blocks", len(live))
+    step = _Step(live, dirty, join_bits, decided, before, state)
+    compared = _rows_compared(blockers, len(live), whole=versions is None)
     scorers = Scorers(features, model, live.rows_of(decided.apart))
+    scorer = scorers.of(np.sort(live.row[step.region(places=live.place[compared])]))
     floor = min(review_bits, join_bits)
-    found, rules = compared_blocks(
-        scorers.of(_rows_compared(blockers, len(live), whole=versions is None)),
-        Proposals(blockers),
-        floor,
-        threads=threads,
-        chunk=chunk,
-        progress=progress,
-    )
-    step = _Step(live, dirty, join_bits, decided, before, scorers, state)
+    if at_once(blockers, len(features), chunk):
+        found, rules = compared_at_once(scorer, blockers, len(features), floor)
+        _tell(progress, "compare", sum(rule.proposed for rule in rules))
+    else:
+        found, rules = compared_blocks(
+            scorer, Proposals(blockers), floor, threads=threads, chunk=chunk, progress=progress
+        )
     new = step.placed(found)
-    region, label = step.region(new)
-    close = step.close(new, region)
-    tasks, counted = step.decide(close, region, label)
+    region = step.region(step.leads(new))
+    close = step.close(new, region, scorers)
+    label, tasks, counted = step.decide(close, region, scorer)
     _tell(progress, "decide", len(live))
     left = step.left_behind(close, region, label, tasks)
     counts = {"dirty": int(dirty.sum()), "crossed": crossed, "region": int(region.sum())}
@@ -193,21 +197,10 @@ def _blockers(
 ) -> tuple[list[Blocker], Bools, int]:
     """The model's rules over pairs with a dirty record; which places are dirty; how many of them
     are neither new nor changed."""
-    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        if versions is None:
-            whole = list(pool.map(lambda rule: Blocker(features, rule), model.rules))
-            return whole, np.ones(len(live), bool), 0
-        blocks = list(pool.map(lambda rule: Blocks.of(features, rule, versions), model.rules))
-        dirty = versions.now & ~versions.before
-        for found in blocks:
-            dirty[found.crossed] = True
-        blockers = list(
-            pool.map(
-                lambda rule, found: Blocker(features, rule, blocks=found, dirty=dirty),
-                model.rules,
-                blocks,
-            )
-        )
+    if versions is None:
+        whole = block(features, model, threads).blockers
+        return whole, np.ones(len(live), bool), 0
+    blockers, dirty = touched_blockers(features, versions, model, threads)
     by_place = dirty[live.row]
     return blockers, by_place, int((by_place & ~live.fresh).sum())
 
@@ -221,7 +214,6 @@ class _Step:
     join_bits: float
     decided: Decided
     before: Decided
-    scorers: Scorers
     state: LinkState | None
 
     def placed(self, found: Edges) -> Edges:
@@ -231,43 +223,62 @@ class _Step:
         order = np.argsort(pair_keys(left, right))
         return Edges(left[order], right[order], found.bits[order], found.guard[order])
 
-    def region(self, new: Edges) -> tuple[Bools, Ids]:
-        """Which places are in the region, and each place's label as it was (a new one's: itself).
+    @cached_property
+    def label(self) -> Ids:
+        """Each place's label as it was; a new record's is itself."""
+        if self.state is None or not len(self.state.records):
+            return self.live.ids
+        known = self.live.known
+        label: Ids = self.state.records["label"].to_numpy().take(known, mode="clip")
+        new = np.flatnonzero(known < 0)
+        label[new] = self.live.ids[new]
+        return label
+
+    def leads(self, new: Edges) -> tuple[Ids, Ids]:
+        """Labels, as they were, that new edges join."""
+        joins = (new.bits >= self.join_bits) & (new.guard == 0)
+        return self.label[new.left[joins]], self.label[new.right[joins]]
+
+    def region(self, leads: tuple[Ids, Ids] | None = None, places: Rows | None = None) -> Bools:
+        """Which places are in the region.
 
         Joins that stay lead through whole clusters, and from one to another where a task says so:
         only these, and what is new, need be followed.
 
         Args:
-            new: pairs with a dirty record.
+            leads: labels that something new joins.
+            places: count as dirty too.
         """
-        live = self.live
         if self.state is None:
-            return np.ones(len(live), bool), live.ids.copy()
+            return np.ones(len(self.live), bool)
+        seeds, one, two = self._clusters
+        marks = Marks(self.live.ids, self.state.records["record_id"].to_numpy())
+        marks.set(seeds)
+        if places is not None:
+            marks.set(self.label[places])
+        if leads is not None:
+            one, two = np.concatenate([one, leads[0]]), np.concatenate([two, leads[1]])
+        marks.spread(one, two)
+        return marks.of(self.label)
+
+    @cached_property
+    def _clusters(self) -> tuple[Ids, Ids, Ids]:
+        """Labels, as they were: of clusters that something dirty or gone was in, and pairs of
+        those between which tasks and declarations lead."""
+        assert self.state is not None  # without one nothing was
         records, tasks = self.state.records, self.state.tasks
         held, former = records["record_id"].to_numpy(), records["label"].to_numpy()
-        label = live.ids.copy()
-        known = np.flatnonzero(live.known >= 0)
-        label[known] = former[live.known[known]]
         seed = self.dirty.copy()
         self._seed_declared(seed)
-        marks = Marks(live.ids, held)
-        marks.set(label[seed])
-        marks.set(former[found_at(live.withdrawn, held)])
+        gone = former[found_at(self.live.withdrawn, held)]
         contested = tasks.filter(pc.equal(tasks["reason"], CONTESTED))
-        leads = (new.bits >= self.join_bits) & (new.guard == 0)
-        declared = ends_of(self._declared())
         one, two = (
-            np.concatenate(
-                [former[found_at(contested[side].to_numpy(), held)], label[ends], label[of]]
-            )
-            for side, ends, of in zip(
-                ("left", "right"), (new.left[leads], new.right[leads]), declared, strict=True
-            )
+            np.concatenate([former[found_at(contested[side].to_numpy(), held)], self.label[of]])
+            for side, of in zip(("left", "right"), ends_of(self._declared()), strict=True)
         )
-        marks.spread(one, two)
-        return marks.of(label), label
+        return np.concatenate([self.label[seed], gone]), one, two
 
-    def close(self, new: Edges, region: Bools) -> Edges:
+    def close(self, new: Edges, region: Bools, scorers: Scorers) -> Edges:
         """The edges that touch the region, as they stand now."""
         if self.state is None:
             return new
@@ -283,7 +294,7 @@ class _Step:
             held["bits"].to_numpy(),
             guard_numbers(held["guard"]),
         )
-        self._guard_anew(kept)
+        self._guard_anew(kept, scorers)
         return _merged(kept, new)
 
     def left_behind(self, close: Edges, region: Bools, label: Ids, tasks: pa.Table) -> LinkState:
@@ -311,13 +322,13 @@ class _Step:
         marks.set(self.live.withdrawn)
         return marks.of(pairs["left"].to_numpy()) | marks.of(pairs["right"].to_numpy())
 
-    def _guard_anew(self, kept: Edges) -> None:
+    def _guard_anew(self, kept: Edges, scorers: Scorers) -> None:
         """Puts right the guards of pairs that were decided apart, or are so no more."""
         changed = self.live.pairs_of(difference(self.decided.apart, self.before.apart))
         again = np.flatnonzero(among(pair_keys(kept.left, kept.right), changed))
         if len(again):
             one, two = self.live.row[kept.left[again]], self.live.row[kept.right[again]]
-            scorer = self.scorers.of(np.unique(np.concatenate([one, two])))
+            scorer = scorers.of(np.unique(np.concatenate([one, two])))
             kept.guard[again] = scorer.score(np.minimum(one, two), np.maximum(one, two)).guard
 
     def _seed_declared(self, seed: Bools) -> None:
@@ -335,34 +346,42 @@ class _Step:
         pairs = (self.live.pairs_of(t) for t in (self.decided.merged, self.decided.same))
         return np.unique(np.concatenate(list(pairs)))
 
-    def decide(self, close: Edges, region: Bools, label: Ids) -> tuple[pa.Table, dict[str, int]]:
-        """The tasks that touch the region, and counts of its clustering; `label` is brought up to
-        date there.
+    def decide(
+        self, close: Edges, region: Bools, scorer: Part
+    ) -> tuple[Ids, pa.Table, dict[str, int]]:
+        """The label of each place, the tasks that touch the region, and counts of its clustering.
 
         Args:
             close: the edges that touch the region.
+            scorer: holds the rows of the region, and maybe others.
         """
         live = self.live
         inside = region[close.left] & region[close.right]
         one, two = live.row[close.left], live.row[close.right]
         close = Edges(np.minimum(one, two), np.maximum(one, two), close.bits, close.guard)
-        rows = np.sort(live.row[region])
-        scorer = self.scorers.of(rows)
         linked = joining(
             scorer.inner, scorer.within(close.taken(inside)), self.join_bits,
-            merged=scorer.pairs(live.rows_of(self.decided.merged)),
-            same=scorer.pairs(live.rows_of(self.decided.same)),
+            merged=scorer.pairs(self._rows_in(region, self.decided.merged)),
+            same=scorer.pairs(self._rows_in(region, self.decided.same)),
         )  # fmt: skip
         clusters = cluster(
-            len(rows), linked.left, linked.right, linked.bits, linked.guard, scorer.inner
+            len(scorer.rows), linked.left, linked.right, linked.bits, linked.guard, scorer.inner
         )
-        label[live.place[rows]] = live.ids[live.place[rows[clusters.label]]]
-        left, right = rows[linked.left], rows[linked.right]
+        rows = live.row[region]
+        label = self.label.copy()
+        label[region] = live.ids[live.place[scorer.rows[clusters.label[scorer.number[rows]]]]]
+        left, right = scorer.rows[linked.left], scorer.rows[linked.right]
         linked = Edges(left, right, linked.bits, linked.guard)
         # What would join across the region's border is forbidden: nothing else was left outside.
         border = close.taken(~inside & (close.bits >= self.join_bits))
         tasks = self._tasks(close, linked.joined(border), label)
-        return tasks, {"components_over_two": clusters.components, "contested": clusters.disputed}
+        counted = {"components_over_two": clusters.components, "contested": clusters.disputed}
+        return label, tasks, counted
+
+    def _rows_in(self, region: Bools, pairs: pa.Table) -> PairKeys:
+        """Pairs of live records, as pairs of rows; of which one is in the region, both are."""
+        keys = self.live.rows_of(pairs)
+        return keys[region[self.live.place[ends_of(keys)[0]]]]
 
     def _tasks(self, close: Edges, linked: Edges, label: Ids) -> pa.Table:
         """Tasks of the region's edges (`close`, `linked`; rows), by (left, right): joins and

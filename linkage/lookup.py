@@ -248,7 +248,7 @@ class Lookup:
         """Features of some rows and, behind them, of the record asked about."""
         columns: dict[str, Column] = {}
         for group in self._groups:
-            if not (group.always or group.columns.keys() & asked.columns.keys()):
+            if not group.counts(asked):
                 continue
             columns |= group.gathered(rows, asked, self._crowds, self._locating, hidden)
         return Features(

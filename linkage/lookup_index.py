@@ -178,13 +178,18 @@ class Gathered(Values):
 
 
 class ColumnGroup:
-    """The columns that share one dictionary. They are `always` gathered, or where the record asked
-    about has a value in one: a field is missing where one side is, but a record's death forbids a
-    birth after it all the same."""
+    """The columns that share one dictionary."""
 
     def __init__(self, columns: Mapping[str, Column], dictionary: Dictionary) -> None:
         self.columns, self.dictionary = columns, dictionary
-        self.always = "death" in columns
+
+    def counts(self, asked: Asked) -> bool:
+        """Whether they can tell anything of the record asked about: where it has a value in one. A
+        field is missing where one side is; but a death forbids a birth after it all the same."""
+        of_births = "birth_date" in self.columns and "death" in asked.columns
+        return (
+            of_births or "death" in self.columns or bool(self.columns.keys() & asked.columns.keys())
+        )
 
     def gathered(
         self,

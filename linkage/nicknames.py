@@ -6,13 +6,15 @@ families, each name of which stands for each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 VERSION = 2
 
@@ -30,7 +32,8 @@ def families() -> Iterator[tuple[str, ...]]:
 
 @cache
 def _pairs() -> tuple[dict[str, int], npt.NDArray[np.int64]]:
-    """A number for each name of the tables, and their pairs as sorted `a * size + b`, both ways."""
+    """A number for each name of the tables, in order, and their pairs as sorted `a * size + b`,
+    both ways."""
     lines = list(families())
     numbers = {name: n for n, name in enumerate(sorted({name for line in lines for name in line}))}
     pairs = [(numbers[a], numbers[b]) for line in lines for a, b in combinations(line, 2)]
@@ -39,10 +42,11 @@ def _pairs() -> tuple[dict[str, int], npt.NDArray[np.int64]]:
     return numbers, np.unique(np.concatenate([one * size + other, other * size + one]))
 
 
-def numbers_of(names: Sequence[str]) -> npt.NDArray[np.int64]:
-    """For each name its number in the tables, -1 where they do not hold it."""
+def numbers_of(names: pa.Array) -> npt.NDArray[np.int64]:
+    """For each name (text) its number in the tables, -1 where they do not hold it."""
     numbers, _ = _pairs()
-    return np.array([numbers.get(name, -1) for name in names], np.int64)
+    found = pc.index_in(names, value_set=pa.array(list(numbers), pa.string()))
+    return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), np.int64)
 
 
 def equivalent(left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

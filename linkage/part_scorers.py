@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from linkage.columns import Features
 from linkage.engine import Edges
@@ -30,14 +29,14 @@ class Scorers:
     model: Model
     apart: PairKeys
 
-    def of(self, rows: npt.NDArray[np.integer]) -> Part:
+    def of(self, rows: Rows) -> Part:
         """A scorer of these rows (ascending)."""
         number = np.full(len(self.features), -1, np.int32)
         number[rows] = np.arange(len(rows), dtype=np.int32)
         if len(rows) == len(self.features):
-            return Part(number, self.whole)
+            return Part(rows, number, self.whole)
         features = self.features.only(rows)
-        return Part(number, Scorer(features, self.model, _renumbered(self.apart, number)))
+        return Part(rows, number, Scorer(features, self.model, _renumbered(self.apart, number)))
 
     @cached_property
     def whole(self) -> Scorer:
@@ -50,9 +49,11 @@ class Part:
     """A scorer that is asked by the features' rows, and holds some of them only.
 
     Attributes:
+        rows: those held, ascending.
         number: the row in `inner` of each row, -1 for those not held.
     """
 
+    rows: Rows
     number: Rows
     inner: Scorer
 

@@ -154,9 +154,9 @@ class TermFrequencies:
             for code, level in enumerate(field.levels, start=1):
                 if level.frequency:
                     at = np.flatnonzero(levels[row] == code)
-                    found = bits[codes[left[at]]]
+                    found = bits.take(codes.take(left.take(at)))
                     if level.test != "equal":
-                        found = np.maximum(found, bits[codes[right[at]]])
+                        found = np.maximum(found, bits.take(codes.take(right.take(at))))
                     out[at] += level.frequency * found
         return out
 
@@ -220,10 +220,9 @@ class Scorer:
         patterns, place = distinct(self.comparer.pack(levels))
         match, relative, stranger = self._weights.kind_bits(self.comparer.unpack(patterns))
         shared = self._frequencies.bits(self.features, left, right, levels)
-        stranger = stranger[place] + shared
-        match, relative = match[place], relative[place]
-        bits = match - np.logaddexp2(relative, stranger)
-        conflict = self._weights.conflict(self.comparer.unpack(patterns))[place]
+        stranger = stranger.take(place) + shared
+        bits = match.take(place) - np.logaddexp2(relative.take(place), stranger)
+        conflict = self._weights.conflict(self.comparer.unpack(patterns)).take(place)
         reach = np.flatnonzero(bits >= floor)
         if len(reach) < len(bits):
             keep = keep.take(reach)
@@ -239,7 +238,7 @@ class Scorer:
             self.comparer.unpack(patterns), self.comparer.open, self.comparer.undecided
         )
         near = np.minimum(against_stranger + self._most_rare, against_relative) >= floor - CLEAR
-        at = np.flatnonzero(near[place])
+        at = np.flatnonzero(near.take(place))
         shared = self._frequencies.bits(
             self.features, left.take(at), right.take(at), levels.take(at, axis=1)
         )

@@ -8,7 +8,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -43,6 +43,11 @@ WELL_KNOWN: dict[str, tuple[str, ...]] = {
     "ethnicity": ("ethnicity", "ethnic_group", "race_ethnicity"),
 }  # fmt: skip
 """Field → column names that are taken for it when nothing is mapped (case and spaces aside)."""
+WELL_KNOWN_IDENTIFIERS = (
+    "ssn", "soc_sec_id", "social_security_number", "national_insurance_number", "ni_number", "nino",
+    "passport_number", "hospital_number",
+)  # fmt: skip
+ID_NAMES = ("record_id", "unique_id", "rec_id", "id")
 TAKEN = frozenset(
     [
         *(name for name in MATCH_SCHEMA.names if name not in ("ethnicity", "birth_sex")),
@@ -57,6 +62,17 @@ SOURCE_OF_FILE = "\0source"
 def plain(name: str) -> str:
     """A name in lower case, words joined by `_`."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+_RECOGNISED = frozenset(
+    [*WELL_KNOWN_IDENTIFIERS, *(n for known in WELL_KNOWN.values() for n in known)]
+)
+
+
+def read_by_value(name: str, asked: Collection[str]) -> bool:
+    """Whether linkage reads each distinct value of a column once: where it is asked for, or has a
+    well-known name."""
+    return name in asked or plain(name) in _RECOGNISED
 
 
 def shown(table: pa.Table) -> list[str]:

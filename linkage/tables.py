@@ -26,8 +26,10 @@ from linkage import standardise as std
 from linkage.columns import distinct, encode
 from linkage.model import ColumnSpec
 from linkage.table_names import (
+    ID_NAMES,
     SOURCE_OF_FILE,
     WELL_KNOWN,
+    WELL_KNOWN_IDENTIFIERS,
     as_columns,
     check_exact,
     check_names,
@@ -38,11 +40,6 @@ from linkage.table_names import (
 from linkage.texts import as_arrow, as_text, by_value, lists_of_texts
 from schemas.errors import InputError, NotUsable
 
-WELL_KNOWN_IDENTIFIERS = (
-    "ssn", "soc_sec_id", "social_security_number", "national_insurance_number", "ni_number", "nino",
-    "passport_number", "hospital_number",
-)  # fmt: skip
-ID_NAMES = ("record_id", "unique_id", "rec_id", "id")
 EXTRA: Mapping[str, str] = {
     "town": "category", "region": "category", "birth_place": "category", "occupation": "category",
     "ethnicity": "category",
@@ -113,8 +110,11 @@ def read_columns(
         )
     for column in [c for columns in used.values() for c in columns] + numbers:
         check_once(table, column)
+    id_column = id_column or _id_column(table)
     texts = _Texts(table)
-    texts.read([*(c for columns in used.values() for c in columns), *numbers, *exact])
+    ids = texts.read(
+        [*(c for columns in used.values() for c in columns), *numbers, *exact], id_column
+    )
     sources = texts.of([source_column]) if source_column else _plain_source(texts, table)
     issues: dict[str, int] = {}
     columns: dict[str, pa.Array] = {"source": sources, **_standard(texts, used, sources, issues)}
@@ -124,8 +124,7 @@ def read_columns(
     columns |= {spec.name: texts.of(used[spec.name]) for spec in extra}
     columns |= {plain(name): texts.of([name]) for name in exact}
     extra += [ColumnSpec(plain(name), "category") for name in exact]
-    id_column = id_column or _id_column(table)
-    ids, founder = _ids(table, id_column, sources, columns)
+    ids, founder = _ids(table, id_column, ids, sources, columns)
     columns["founder"] = pa.array(founder)
     read = {*(c for columns in used.values() for c in columns), *numbers, *taken, id_column}
     unused = tuple(name for name in shown(table) if name not in read)
@@ -188,12 +187,18 @@ class _Texts:
         lists = lists_of_texts(array)
         return pa.ListArray.from_arrays(lists.offsets, read(lists.values)) if read else lists
 
-    def read(self, names: Sequence[str]) -> None:
-        """Reads columns side by side: Arrow's kernels let other threads run."""
+    def read(self, names: Sequence[str], id_column: str | None) -> pa.Array | None:
+        """Reads columns side by side, as Arrow's kernels let other threads run; gives the ids."""
         # What is not kept by value takes longest: it comes first.
         kept = {name: pa.types.is_dictionary(self._table[name].type) for name in names}
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            ids = pool.submit(self._ids, id_column)
             list(pool.map(self._one, sorted(kept, key=kept.__getitem__)))
+            return ids.result()
+
+    def _ids(self, column: str | None) -> pa.Array | None:
+        """Ids as texts."""
+        return as_text(self._table[column].combine_chunks()) if column else None
 
     def _one(self, name: str) -> pa.Array:
         if name not in self._done:
@@ -258,11 +263,14 @@ def _dates(sent: pa.Array, sources: pa.Array) -> tuple[pa.Array, int]:
     could not be read."""
     codes, values = encode(sent)
     day, unread_day = birthdates.dates(values, first="day")
-    month, unread_month = birthdates.dates(values, first="month")
-    present = codes >= 0
-    found = np.where(present, day[codes], 0) if len(day) else np.zeros(len(codes), np.int32)
-    unread = present & unread_day[codes] if len(day) else np.zeros(len(codes), bool)
+    # What is missing (-1) reads the last entry.
+    found = np.append(day, np.int32(0)).take(codes)
+    unread = np.append(unread_day, False).take(codes)
+    month, unread_month = day, unread_day
+    if unread_day.any():
+        month, unread_month = birthdates.dates(values, first="month")
     if (unread_day & ~unread_month).any():
+        present = codes >= 0
         source, names = encode(sources)
         seen, _ = distinct(source[present].astype(np.int64) * len(values) + codes[present])
         of, value = seen // len(values), seen % len(values)
@@ -340,15 +348,15 @@ _WHOLE_NUMBER = "^(?:0|[1-9][0-9]{0,17})$"
 def _ids(
     table: pa.Table,
     id_column: str | None,
+    ids: pa.Array | None,
     sources: pa.Array,
     columns: Mapping[str, pa.Array],
 ) -> tuple[pa.Array, npt.NDArray[np.int64]]:
     """Record ids as text, and each record's place in the canonical order."""
     n = len(table)
-    if id_column is None:
+    if id_column is None or ids is None:
         return pa.array(np.arange(n)).cast(pa.string()), _rank_by_content(columns, n)
     sent = table[id_column].combine_chunks()
-    ids = as_text(sent)
     if ids.null_count:
         raise InputError(f"column {id_column!r}: an id is empty")
     keys = sent if pa.types.is_integer(sent.type) else ids

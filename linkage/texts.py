@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from linkage.columns import by_code, encode
+from linkage.columns import as_indices, by_code, encode, in_pieces
 from linkage.standardise import bytes_of
 from linkage.table_names import check_no_name_twice
 from schemas.errors import InputError
@@ -103,12 +103,12 @@ def _whole_where_possible(array: pa.Array) -> pa.Array:
 def by_value(array: pa.Array, read: Callable[[pa.Array], pa.Array]) -> pa.Array:
     """Each distinct value read once: a dictionary array of what was read, null where nothing."""
     codes, values = encode(array)
-    found = read(values)
+    found = in_pieces(read, values)
     if not _as_they_were(values, found):
         again, found = encode(found)
         if len(again) > len(found):  # else each value is still told from the others
             codes = by_code(again, codes)
-    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), found, safe=False)
+    return pa.DictionaryArray.from_arrays(as_indices(codes), found, safe=False)
 
 
 def _as_they_were(values: pa.Array, read: pa.Array) -> bool:

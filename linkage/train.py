@@ -277,10 +277,10 @@ def _count_chance(
     tables: dict[str, Bits], row: int, field: Field, features: Features, share: float
 ) -> None:
     """Puts the counted chance of agreeing on one value in the place of the sampled one."""
-    codes = features.main(field.column)
-    if field.levels[0].test != "equal" or not (codes >= 0).any():
+    column = features.column(field.column)
+    if field.levels[0].test != "equal" or column.empty:
         return
-    counts = np.bincount(codes[codes >= 0]).astype(np.float64)
+    counts = column.counts.astype(np.float64)
     n = counts.sum()
     agree = float((counts * (counts - 1)).sum() / max(n * (n - 1), 1.0))
     of_matches = share * float(tables["m"][row, 0])
@@ -385,8 +385,7 @@ def _dependence(prior: Model, bond: tuple[int, int], found: Estimate) -> Depende
 def _frequencies(features: Features, name: str) -> Frequencies:
     """Shares of the most frequent values, and what a value not among them counts for."""
     column = features.column(name)
-    codes = column.codes[0]
-    counts = np.bincount(codes[codes >= 0], minlength=max(len(column.values), 1))
+    counts = column.counts
     total = max(int(counts.sum()), 1)
     texts = column.values.texts
     frequent = np.flatnonzero(counts >= SMALL_NUMBER)

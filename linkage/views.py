@@ -7,6 +7,9 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import copy
+
 import numpy as np
 import numpy.typing as npt
 
@@ -29,43 +32,76 @@ class View:
         field: Field,
         left: Places,
         right: Places,
-        codes: tuple[Rows, Rows] | None = None,
+        codes: Mapping[str, tuple[Rows, Rows]] | None = None,
     ) -> None:
-        """codes: of the field's current values, where they are read already."""
+        """codes: of columns' current values, where they are read already."""
         self.features, self.field = features, field
-        self.left, self.right = left, right
-        self._read: dict[tuple[str, ...], tuple[Part, Part]] = {}
-        if codes is not None:
-            self._read[field.column, "0"] = codes
+        self._sides: tuple[Places, Places] | None = (left, right)
+        self._size = len(left)
+        self._read: dict[tuple[str, ...], tuple[Part, Part]] = {
+            (name, "0"): pair for name, pair in (codes or {}).items()
+        }
+        self._wider: tuple[View, Places] | None = None
 
     def __len__(self) -> int:
-        return len(self.left)
+        return self._size
 
     @property
     def column(self) -> Column:
         """The column that the field compares."""
         return self.features.column(self.field.column)
 
+    @property
+    def left(self) -> Places:
+        """(pairs,) the one row of each."""
+        return self._rows()[0]
+
+    @property
+    def right(self) -> Places:
+        """(pairs,) the other row of each."""
+        return self._rows()[1]
+
     def narrowed(self, keep: Places) -> View:
-        """Only the pairs at the places to keep."""
-        view = View(self.features, self.field, self.left.take(keep), self.right.take(keep))
-        view._read = {key: (a.take(keep), b.take(keep)) for key, (a, b) in self._read.items()}
+        """Only the pairs at the places to keep. What was read of them is taken over when a test
+        asks for it."""
+        view = copy(self)
+        view._sides, view._size = None, len(keep)
+        view._read, view._wider = {}, (self, keep)
         return view
+
+    def _rows(self) -> tuple[Places, Places]:
+        if self._sides is None:
+            assert self._wider is not None  # only the widest view has none
+            wider, keep = self._wider
+            one, two = wider._rows()
+            self._sides = one.take(keep), two.take(keep)
+        return self._sides
+
+    def _known(self, key: tuple[str, ...]) -> tuple[Part, Part] | None:
+        """What this view or a wider one read."""
+        if key not in self._read and self._wider is not None:
+            wider, keep = self._wider
+            found = wider._known(key)
+            if found is not None:
+                self._read[key] = found[0].take(keep), found[1].take(keep)
+        return self._read.get(key)
 
     def codes(self, name: str = "", slot: int = 0) -> tuple[Rows, Rows]:
         """Codes of both sides, of the field's own column or the one named."""
         key = (name or self.field.column, str(slot))
-        if key not in self._read:
+        found = self._known(key)
+        if found is None:
             codes = self.features.column(key[0]).codes[slot]
-            self._read[key] = codes.take(self.left), codes.take(self.right)
-        return self._read[key]
+            found = self._read[key] = codes.take(self.left), codes.take(self.right)
+        return found
 
     def parts(self, part: str) -> tuple[Part, Part]:
         """A part of both sides' current values."""
         key = (self.field.column, "part", part)
-        if key not in self._read:
-            found = self.column.values.part(part)
+        found = self._known(key)
+        if found is None:
+            of_value = self.column.values.part(part)
             a, b = self.codes()
             # What is missing (-1) reads the last part; tests see pairs with values only.
-            self._read[key] = found.take(a, mode="wrap"), found.take(b, mode="wrap")
-        return self._read[key]
+            found = self._read[key] = of_value.take(a, mode="wrap"), of_value.take(b, mode="wrap")
+        return found

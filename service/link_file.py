@@ -183,7 +183,7 @@ def _report(linked: Linked) -> LinkFileReport:
         without_evidence=linked.reading.without_evidence,
         unused=list(linked.reading.unused),
         missing_fields=list(linked.missing_fields) if linked.trained is None else [],
-        joined_pairs=int((linked.partition.edges["bits"].to_numpy() >= linked.join_bits).sum()),
+        joined_pairs=linked.partition.joined_pairs,
         model=linked.model.hash,
         join_bits=linked.join_bits,
         estimated_precision=round(float(at_join.precision[0]), 5),

@@ -6,11 +6,14 @@ Rules:
   types; `linkage.texts` reads them as texts.
 - Outputs are checked before the work begins; they appear whole or not at all, and no output is an
   input or another output.
+- Columns that a caller reads by value may come as dictionaries: telling values apart takes longest,
+  and is done while other columns are read.
 - No message holds a value.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,9 +32,15 @@ from schemas.errors import InputError
 OUTPUTS = (".csv", ".parquet")
 Read = Callable[[Path], pa.Table]
 """Reads a file. Raises: InputError."""
+ByValue = Callable[[str], bool]
+"""Whether the texts of a column, by its name, shall come as a dictionary of values."""
 
 
-def read_table(path: Path) -> pa.Table:
+def _as_it_stands(_name: str) -> bool:
+    return False
+
+
+def read_table(path: Path, by_value: ByValue = _as_it_stands) -> pa.Table:
     """A file as a table. Raises: InputError."""
     kind = path.suffix.lower()
     read = _READERS.get(kind)
@@ -40,7 +49,7 @@ def read_table(path: Path) -> pa.Table:
     if path.is_dir():
         raise InputError(f"{path}: is a folder, not a file")
     try:
-        return read(path)
+        return read(path, by_value)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (ValueError, OSError, pa.ArrowException, msgspec.MsgspecError) as error:
@@ -48,10 +57,10 @@ def read_table(path: Path) -> pa.Table:
 
 
 @contextmanager
-def reading(paths: Sequence[Path]) -> Iterator[Read]:
+def reading(paths: Sequence[Path], by_value: ByValue = _as_it_stands) -> Iterator[Read]:
     """Begins to read the files, one after the other, and gives what hands each of them out."""
     with ThreadPoolExecutor(1) as pool:
-        begun = {path: pool.submit(read_table, path) for path in paths}
+        begun = {path: pool.submit(read_table, path, by_value) for path in paths}
         yield lambda path: begun.pop(path).result() if path in begun else read_table(path)
 
 
@@ -76,25 +85,45 @@ def _fault(path: Path, kind: str, error: Exception) -> str:
     return f"its rows are not those of a table ({type(error).__name__})"
 
 
-def _read_csv(path: Path, separator: str = ",") -> pa.Table:
+def _read_csv(path: Path, by_value: ByValue, separator: str = ",") -> pa.Table:
     parse = pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True)
     with pa_csv.open_csv(path, parse_options=parse) as stream:
         names = stream.schema.names
-    return pa_csv.read_csv(
+    table = pa_csv.read_csv(
         path,
         parse_options=parse,
         convert_options=pa_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
         ),
     )
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        columns = pool.map(_told_apart, map(by_value, names), table.columns)
+        return pa.Table.from_arrays(list(columns), names)
 
 
-def _read_parquet(path: Path) -> pa.Table:
+def _told_apart(wanted: bool, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of texts as a dictionary of its values, where that is wanted."""
+    return column.dictionary_encode() if wanted and pa.types.is_string(column.type) else column
+
+
+def _read_parquet(path: Path, by_value: ByValue) -> pa.Table:
     # Not `read_table`: that brings in the data sets of folders.
     with pq.ParquetFile(path) as file:
-        names = _kept_by_value(file)
-    with pq.ParquetFile(path, read_dictionary=names) as file:
-        return file.read()
+        metadata, names, kept = file.metadata, file.schema_arrow.names, _kept_by_value(file)
+        sizes = _bytes_of_columns(file)
+    if sorted(sizes) != sorted(names):  # lists and structures go by other names
+        with pq.ParquetFile(path, read_dictionary=kept) as file:
+            return file.read()
+
+    def column(name: str) -> pa.ChunkedArray:
+        with pq.ParquetFile(path, metadata=metadata, read_dictionary=kept) as file:
+            found = file.read(columns=[name], use_threads=False).column(0)
+        return _told_apart(by_value(name), found)
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        # The longest columns take longest: they come first.
+        begun = {name: pool.submit(column, name) for name in sorted(names, key=lambda n: -sizes[n])}
+        return pa.table({name: begun[name].result() for name in names})
 
 
 _CODE_BYTES = 4
@@ -106,19 +135,25 @@ _DICTIONARY_BYTES = 2**20
 def _kept_by_value(file: pq.ParquetFile) -> list[str]:
     """The columns of texts that stand in the file as a dictionary of values and places in it. To
     read any other one so costs more than to read it plainly."""
-    data = file.metadata
-    size: Counter[str] = Counter()
-    for group in range(data.num_row_groups):
-        for index in range(data.num_columns):
-            column = data.row_group(group).column(index)
-            size[column.path_in_schema] += column.total_uncompressed_size
+    data, size = file.metadata, _bytes_of_columns(file)
     most = _CODE_BYTES * data.num_rows + _DICTIONARY_BYTES * data.num_row_groups
     return [
         f.name for f in file.schema_arrow if pa.types.is_string(f.type) and size[f.name] <= most
     ]
 
 
-def _read_ndjson(path: Path) -> pa.Table:
+def _bytes_of_columns(file: pq.ParquetFile) -> Counter[str]:
+    """Path of a column in the schema → how large it is, read."""
+    data = file.metadata
+    size: Counter[str] = Counter()
+    for group in range(data.num_row_groups):
+        for index in range(data.num_columns):
+            column = data.row_group(group).column(index)
+            size[column.path_in_schema] += column.total_uncompressed_size
+    return size
+
+
+def _read_ndjson(path: Path, _by_value: ByValue) -> pa.Table:
     decoder = msgspec.json.Decoder(dict[str, Any])
     rows = [decoder.decode(line) for line in path.read_bytes().splitlines() if line.strip()]
     names = dict.fromkeys(name for row in rows for name in row)
@@ -133,10 +168,10 @@ def _text(value: Any) -> str | None:
     return msgspec.json.encode(value).decode()
 
 
-_READERS: Mapping[str, Read] = {
+_READERS: Mapping[str, Callable[[Path, ByValue], pa.Table]] = {
     ".csv": _read_csv,
     ".txt": _read_csv,
-    ".tsv": lambda path: _read_csv(path, "\t"),
+    ".tsv": lambda path, by_value: _read_csv(path, by_value, "\t"),
     ".parquet": _read_parquet,
     ".ndjson": _read_ndjson,
     ".jsonl": _read_ndjson,
@@ -177,7 +212,7 @@ def write_table(table: pa.Table, out: Path) -> None:
         if out.suffix.lower() == ".parquet":
             # Ids stand once each: a dictionary of them would be given up half-way.
             names = [name for name in table.column_names if not name.endswith("_id")]
-            pq.write_table(table, temporary, use_dictionary=names)
+            pq.write_table(table, temporary, use_dictionary=names, write_statistics=False)
         else:
             pa_csv.write_csv(table, temporary, pa_csv.WriteOptions(quoting_style="needed"))
 

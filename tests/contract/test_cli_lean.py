@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from tests.contract.link_file import FORMS, PEOPLE, table
 
@@ -59,6 +62,25 @@ assert again.column("a").to_pylist() == [1, 2]
 print("well", file=sys.stderr)
 """
     assert run(program) == "well"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the options of glibc's malloc")
+def test_memory_touched_ahead_is_used_afterwards() -> None:
+    program = """
+import resource, sys
+from pathlib import Path
+from commands.lean import keep_memory, use_soon
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+import numpy
+keep_memory()
+begin = resident()
+use_soon(2**26).join()
+touched = resident()
+used = numpy.ones(2**22)
+print(touched - begin > 2**25, resident() - touched < 2**23, file=sys.stderr)
+"""
+    assert run(program) == "True True"
 
 
 def test_a_look_at_a_store_does_without_pandas_and_scipy() -> None:

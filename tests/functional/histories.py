@@ -8,7 +8,8 @@ After every link:
 - what is published is that, exactly; of a held run, what never waits;
 - an id leads to a person that holds every record it last led to that is still there, and one at
   least, or to nobody; and, while no run was ever undone, to nobody whose records are all of other
-  humans by now (an undo brings a person back without the records that are another human's since);
+  humans than those of the link before (an undo brings a person back without the records that are
+  another human's since);
 - what was shown at each run, and at its time, is what is told of it later;
 - the sentences of each person's history tell how many records it has and what its id answers.
 """
@@ -377,6 +378,9 @@ class Histories(RuleBasedStateMachine):
         for person, humans_then in self.past.humans.items():
             found = self.index.store.resolve(PersonId(person)).person
             assert found is None or humans_then & groups[found], "it opens a stranger"
+            if found is not None:
+                # Whoever holds an id that was merged sees, link by link, what it leads to.
+                self.past.humans[person] = groups[found]
         self.past.humans |= groups
 
     def _check_held(self) -> None:

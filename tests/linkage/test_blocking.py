@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, product
 
 import numpy as np
@@ -101,6 +102,14 @@ def naive_pairs(found: Features, rule: Rule) -> set[tuple[int, int]]:
     return {pair for members in live for pair in combinations(sorted(members), 2)}
 
 
+def expanded_ahead(blockers: list[Blocker], chunk: int) -> list[tuple[int, int]]:
+    """All pairs, of pieces that another thread has begun."""
+    proposals = Proposals(blockers)
+    with ThreadPoolExecutor(1) as pool:
+        proposals.begin(chunk, pool)
+        return [pair for p in pieces(blockers, chunk) for pair in listed(*proposals.pairs(p))]
+
+
 def listed(left: np.ndarray, right: np.ndarray) -> list[tuple[int, int]]:
     """Pairs as tuples."""
     return list(zip(left.tolist(), right.tolist(), strict=True))
@@ -115,6 +124,7 @@ def test_each_pair_that_agrees_on_a_live_rule_comes_once_from_its_first_rule(
     by_rule: list[list[tuple[int, int]]] = [[] for _ in chosen]
     for piece in pieces(blockers, chunk):
         by_rule[piece.rule] += listed(*Proposals(blockers).pairs(piece))
+    assert expanded_ahead(blockers, chunk) == [pair for pairs in by_rule for pair in pairs]
     earlier: set[tuple[int, int]] = set()
     for rule, pairs in zip(chosen, by_rule, strict=True):
         assert len(pairs) == len(set(pairs))

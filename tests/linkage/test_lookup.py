@@ -271,6 +271,15 @@ def test_a_guard_rail_makes_it_certainly_not() -> None:
     assert candidate.probability == 0.0
 
 
+def test_who_died_before_somebody_was_born_is_not_them() -> None:
+    """Though the question says no birth date."""
+    other = {"given": "Ivo", "family": "Brandt", "postcode": "LS1 4AP", "death": "2001-05-04"}
+    asked = {name: value for name, value in MARTHA.items() if name != "birth_date"}
+    lookup = index_of([MARTHA, other])
+    assert found(lookup, asked) == [(0, Grade.CERTAIN)]
+    assert found(lookup, {**asked, "death": "1975-05"}) == [(0, Grade.CERTAINLY_NOT)]
+
+
 def test_a_guard_rail_against_one_record_leaves_the_person_in_doubt() -> None:
     wrong = {**MARTHA, "nhs_number": "9990000026", "nhs_status": "01"}
     lookup = index_of([MARTHA, wrong], [3, 3])
