@@ -19,7 +19,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Any
 
-from adapters.registry import READERS
+from adapters.registry import READERS, bring_in
 from schemas.columns import UnitBatch
 from schemas.errors import FeedRefused, StoreError
 from schemas.settings import Limits, SourceSettings
@@ -147,6 +147,7 @@ def _receive(pipe: Connection, ready: Event, asked: Queue[_Waiting]) -> None:
 
 def _serve(pipe: Connection) -> None:
     """The child: reads what it is told and sends batches, until the other end is closed."""
+    bring_in()
     calm_collector()
     pipe.send(READY)
     while True:

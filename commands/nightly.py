@@ -32,6 +32,9 @@ def ingest(
     root: Path, sources: tuple[str, ...], as_json: bool, strict: bool, purpose: str | None
 ) -> None:
     """Reads what is new in the inbox: all sources, or those named."""
+    from commands.lean import leave_pandas_out
+
+    leave_pandas_out()
     from consent.commands import Action
     from service.access import permit, record
     from service.ingest import ingest as run
@@ -148,6 +151,9 @@ def _shadow(root: Path, model_file: Path | None, as_json: bool, purpose: str | N
 
 def _link(root: Path, full: bool, as_json: bool, purpose: str | None) -> None:
     """Links and publishes."""
+    from commands.lean import leave_pandas_out
+
+    leave_pandas_out()
     from consent.commands import Action
     from service.access import failure_recorded, permit, record
     from service.linking import link_records
@@ -179,10 +185,13 @@ def _link(root: Path, full: bool, as_json: bool, purpose: str | None) -> None:
 @click.pass_obj
 def nightly(root: Path, as_json: bool, strict: bool, purpose: str | None) -> None:
     """The main job: ingest, link, publish, report. Safe to run again after any crash."""
+    from commands.lean import leave_pandas_out
+
+    leave_pandas_out()
     from consent.commands import Action
     from service.access import permit
-    from service.audit_detection import detect_new
     from service.audit_reports_nightly import deliver
+    from service.audit_unseen import detect_where_due
     from service.nightly import nightly as run
     from service.report import write_report
     from service.summary import nightly_document, nightly_lines
@@ -203,7 +212,7 @@ def nightly(root: Path, as_json: bool, strict: bool, purpose: str | None) -> Non
                 link_progress=lambda stage, done, total: bar(stage, done, total=total),
             )
         report.late += workspace.witnesses_asked(store, actor)
-        detect_new(store, workspace.settings, actor, clock)
+        detect_where_due(store, workspace.settings, actor, clock)
         page = write_report(workspace.reports, workspace.settings, report, clock())
         delivered = deliver(
             store, workspace.settings, clock(), root,

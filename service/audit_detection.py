@@ -15,8 +15,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
-from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -24,35 +22,23 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from audit.actions import EventClass
 from audit.alerts import Alert, AlertState, alerts_of, brought_together, explained
 from audit.detect import detect
 from audit.detect_periods import History
-from audit.detect_rules import Scope
 from audit.event_columns import EVENT_COLUMNS
 from consent.commands import Action
-from schemas.dates import Clock, Instant, to_instant
+from schemas.dates import Clock, Instant
 from schemas.identifiers import PersonId
 from schemas.settings import Settings
 from service.access import Actor, event
 from service.alert_ports import AlertStore, Progress
 from service.audit_facts import collect
 from service.audit_ports import AuditQuery, AuditStore
+from service.audit_unseen import LOOKED_AT, DetectionStore, unseen, waiting
 from service.sharing_ports import SharingStore
 
-LOOKED_AT = frozenset(
-    {EventClass.ACCESS, EventClass.SEARCH, EventClass.BREAK_GLASS, EventClass.EXPORT,
-     EventClass.AUDIT}
-)  # fmt: skip
-"""Classes of event that rules read."""
 AT_ONCE = 1_000_000
 """Events looked at together."""
-LOOKED_AT_AGAIN_DAYS = 60
-"""So long after an alert a tie that comes in late may still explain it."""
-
-
-class DetectionStore(SharingStore, AuditStore, AlertStore, Protocol):
-    """A store that detection works on."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +60,13 @@ def detect_new(store: DetectionStore, settings: Settings, actor: Actor, clock: C
     late = _explained_late(store, settings, actor, clock)
     while True:
         progress = store.detection_progress()
+        if not unseen(store, progress):
+            return _with(total, explained_late=late)
         events = _table(store, AuditQuery(
             after=progress.leaf if progress else None, classes=LOOKED_AT, limit=AT_ONCE,
         ))  # fmt: skip
-        done = set(pc.unique(events.column("action")).to_pylist())
-        if progress is not None and done <= {Action.AUDIT_DETECT.value}:
-            return _with(total, explained_late=late)
+        if progress is not None and not len(events):
+            return _with(total, explained_late=late)  # erased since
         total = _looked(store, settings, actor, clock, events, progress, total)
 
 
@@ -136,27 +123,22 @@ def _watched(store: AlertStore, at: Instant) -> frozenset[PersonId]:
 def _explained_late(store: DetectionStore, settings: Settings, actor: Actor, clock: Clock) -> int:
     """Closes open alerts of a person of which nothing is left under the facts of now."""
     at = clock()
-    since = to_instant(datetime.fromisoformat(at) - timedelta(days=LOOKED_AT_AGAIN_DAYS))
-    waiting = [
-        one
-        for one in store.alerts(closed=False)
-        if one.scope is Scope.PAIR and one.state is AlertState.OPEN and one.raised_at >= since
-    ]
+    open_ones = waiting(store, at)
     progress = store.detection_progress()
-    if not waiting or progress is None:
+    if not open_ones or progress is None:
         return 0
     looked = pa.concat_tables(
         [_table(store, AuditQuery(person=one.person, actor=one.actor, classes=LOOKED_AT,
-                                  since=one.first_at)) for one in waiting]
+                                  since=one.first_at)) for one in open_ones]
     )  # fmt: skip
     looked = _today(store, looked).sort_by("leaf")
     # A watch that ended since explains nothing: who was on the list then still counts.
-    watched = _watched(store, min(one.raised_at for one in waiting))
+    watched = _watched(store, min(one.raised_at for one in open_ones))
     facts = collect(store, settings, _persons(looked), watched, at)
     history = opened_history(progress.history)
     found = detect(looked, facts, history, settings.audit.time_zone)
     left = {one.subject for one in alerts_of(found, at)}
-    done = [explained(one, at) for one in waiting if one.subject not in left]
+    done = [explained(one, at) for one in open_ones if one.subject not in left]
     if done:
         told = event(
             actor, Action.AUDIT_DETECT, clock, persons=_about(done), explained_late=len(done),

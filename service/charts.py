@@ -2,95 +2,73 @@
 
 from __future__ import annotations
 
-import altair as alt
-import pandas as pd
-import vl_convert
 from markupsafe import Markup
 
 from schemas.records import Outcome
+from service.bars import Part, across, upright
 from service.nightly import NightlyReport
 
+_BLUE = "#005eb8"
 _COLOURS = {
-    Outcome.NEW.value: "#005eb8",
-    Outcome.CHANGED.value: "#41b6e6",
-    Outcome.UNCHANGED.value: "#aeb7bd",
-    Outcome.QUARANTINED.value: "#d5281b",
+    Outcome.NEW: _BLUE,
+    Outcome.CHANGED: "#41b6e6",
+    Outcome.UNCHANGED: "#aeb7bd",
+    Outcome.QUARANTINED: "#d5281b",
 }
 
 
 def charts(report: NightlyReport) -> list[dict[str, object]]:
     """Title, what it shows, and the chart as SVG."""
     drawn = [
-        ("Units by source", "How what each source sent ended.", _outcomes(report)),
-        ("Seconds by stage", "Where the night's time went.", _seconds(report)),
-        ("Match weights", "All compared pairs by match weight, in bits.", _weights(report)),
-        ("Records a person", "How many persons have how many records.", _sizes(report)),
+        ("Units by source", "How what each source sent ended.", _outcomes),
+        ("Seconds by stage", "Where the night's time went.", _seconds),
+        ("Match weights", "All compared pairs by match weight, in bits.", _weights),
+        ("Records a person", "How many persons have how many records.", _sizes),
     ]
     return [
-        {"title": title, "about": about, "svg": Markup(vl_convert.vegalite_to_svg(chart.to_dict()))}  # noqa: S704 - our own chart of counts
-        for title, about, chart in drawn
-        if chart is not None
+        {"title": title, "about": about, "svg": chart}
+        for title, about, draw in drawn
+        if (chart := draw(title, report)) is not None
     ]
 
 
-def _outcomes(report: NightlyReport) -> alt.Chart | None:
-    rows = [
-        {"source": r.source, "outcome": o.value, "units": r.counts[o]}
-        for r in report.sources
-        for o in Outcome
-    ]
-    if not any(r["units"] for r in rows):
+def _outcomes(title: str, report: NightlyReport) -> Markup | None:
+    values = [[source.counts[one] for one in _COLOURS] for source in report.sources]
+    if not any(map(any, values)):
         return None
-    return (
-        alt.Chart(pd.DataFrame(rows))
-        .mark_bar()
-        .encode(
-            x=alt.X("units:Q", title="units"),
-            y=alt.Y("source:N", title=None),
-            color=alt.Color(
-                "outcome:N",
-                scale=alt.Scale(domain=list(_COLOURS), range=list(_COLOURS.values())),
-            ),
-        )
-        .properties(width=520)
-    )
+    parts = [Part(one.value, colour) for one, colour in _COLOURS.items()]
+    return across(title, [source.source for source in report.sources], parts, values, "units")
 
 
-def _seconds(report: NightlyReport) -> alt.Chart:
-    stages = {k: v for k, v in report.seconds.items() if k != "total"}
-    frame = pd.DataFrame({"stage": list(stages), "seconds": list(stages.values())})
-    return (
-        alt.Chart(frame)
-        .mark_bar(color="#005eb8")
-        .encode(x="seconds:Q", y=alt.Y("stage:N", sort=None, title=None))
-        .properties(width=520)
-    )
+def _seconds(title: str, report: NightlyReport) -> Markup:
+    stages = {stage: taken for stage, taken in report.seconds.items() if stage != "total"}
+    values = [[taken] for taken in stages.values()]
+    return across(title, list(stages), [Part("", _BLUE)], values, "seconds")
 
 
-def _weights(report: NightlyReport) -> alt.Chart | None:
+def _weights(title: str, report: NightlyReport) -> Markup | None:
     histogram = report.link.histogram
     if not histogram:
         return None
-    frame = pd.DataFrame({"bits": histogram["bits"], "pairs": histogram["pairs"][1:]})
-    return (
-        alt.Chart(frame[frame["pairs"] > 0])
-        .mark_bar(color="#005eb8")
-        .encode(
-            x=alt.X("bits:Q", title="match weight (bits)"),
-            y=alt.Y("pairs:Q", scale=alt.Scale(type="symlog"), title="pairs (log scale)"),
-        )
-        .properties(width=520, height=220)
-    )
+    # Of all bins those from the first to the last that hold a pair; below the first nobody is.
+    counts = histogram["pairs"][1:]
+    held = [place for place, count in enumerate(counts) if count]
+    if not held:
+        return None
+    some = slice(held[0], held[-1] + 1)
+    labels = [f"{bits:.0f}" for bits in histogram["bits"][some]]
+    return upright(
+        title, labels, counts[some], along="match weight (bits)", unit="pairs (log scale)",
+        colour=_BLUE, logarithmic=True,
+    )  # fmt: skip
 
 
-def _sizes(report: NightlyReport) -> alt.Chart | None:
+def _sizes(title: str, report: NightlyReport) -> Markup | None:
     sizes = report.link.sizes
     if not sizes:
         return None
-    frame = pd.DataFrame({"records": list(sizes), "persons": list(sizes.values())})
-    return (
-        alt.Chart(frame)
-        .mark_bar(color="#005eb8")
-        .encode(x=alt.X("records:O", title="records"), y=alt.Y("persons:Q", title="persons"))
-        .properties(width=520, height=220)
-    )
+    ordered = sorted(sizes)
+    return upright(
+        title, [str(size) for size in ordered], [sizes[size] for size in ordered],
+        along="records", unit="persons", colour=_BLUE,
+    )  # fmt: skip

@@ -33,6 +33,12 @@ _BATCH = 65_536
 _WINDOW = 4
 """Events asked for at once of several classes, in pages of them."""
 _C = audit_event.c
+_ALTERED = (
+    "somebody changed the database, or put an older one in its place by hand. Change nothing, keep"
+    " a copy of log/ and the database, and run `commonthread audit verify`: it names every such"
+    " event. A backup from before, put back with `commonthread restore`, has what is missing"
+)
+"""Why an entry is not as it has to be, and what to do."""
 _COUNTED: Mapping[str, ColumnElement[str]] = {
     "class": _C.event_class,
     "action": _C.action,
@@ -76,9 +82,9 @@ def entries(database: Database, first: int, last: int) -> list[bytes]:
     for leaf in range(first, last):
         place = leaf - first
         if place >= len(rows) or rows[place][0] != leaf + 1:
-            raise StoreError(f"audit_event: leaf {leaf} of the log is not there")
+            raise StoreError(f"audit_event: leaf {leaf} of the log is not there; {_ALTERED}")
         if len(rows[place][1] or b"") != ENTRY_BYTES:
-            raise StoreError(f"audit_event: leaf {leaf} of the log has no entry")
+            raise StoreError(f"audit_event: leaf {leaf} of the log has no entry; {_ALTERED}")
     return [bytes(row[1]) for row in rows]
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Column, Connection, Integer, Table, Text
 from sqlalchemy.types import LargeBinary
 
-from store.arrays import Array, array_of
+if TYPE_CHECKING:
+    from store.arrays import Array
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -157,7 +158,7 @@ class PostgresBulk:
             yield from _cursor(conn).execute(
                 f"SELECT {', '.join(columns)} FROM {table.name}"  # noqa: S608
                 f" WHERE {key} = ANY(%s){_and(only)}",
-                [array_of(_pg_type(table.c[key]), wanted)],
+                [_array(_pg_type(table.c[key]), wanted)],
             )
 
 
@@ -169,7 +170,13 @@ def arrays(table: Table, columns: Sequence[str], rows: Rows) -> list[Array]:
     """The rows as an array for each of the table's columns, for `unnest`; PostgreSQL only."""
     values: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else [()] * len(columns)
     kinds = (_pg_type(table.c[name]) for name in columns)
-    return [array_of(kind, column) for kind, column in zip(kinds, values, strict=True)]
+    return [_array(kind, column) for kind, column in zip(kinds, values, strict=True)]
+
+
+def _array(kind: str, values: Sequence[Any]) -> Array:
+    from store.arrays import array_of  # noqa: PLC0415 - PostgreSQL's driver, only where it works
+
+    return array_of(kind, values)
 
 
 def _and(condition: str) -> str:

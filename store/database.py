@@ -17,9 +17,9 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
-import psycopg
 from sqlalchemy import (
     Column,
     Connection,
@@ -167,7 +167,7 @@ class Database:
                     _run(conn, f"SET lock_timeout = {patience_ms}")
                     conn.info[_PATIENCE] = patience_ms
                 yield conn
-            except psycopg.Error:
+            except _of_postgresql().Error:
                 driver: Any = conn.connection.driver_connection
                 if driver.closed:
                     conn.invalidate()  # the next one begins with a fresh one
@@ -298,6 +298,9 @@ def _open_sqlite(url: URL, _: str | None) -> Engine:
 
 
 def _open_postgresql(url: URL, schema: str | None) -> Engine:
+    # A connection knows the kinds of parameter that were there when it was made.
+    from store import arrays  # noqa: F401, PLC0415
+
     if schema is None:
         return create_engine(url)
     return create_engine(url, connect_args={"options": f"-c search_path={schema}"})
@@ -310,8 +313,18 @@ _OPENERS: Mapping[str, Callable[[URL, str | None], Engine]] = {
 }
 
 
-_OF_THE_ROW = (sqlite3.DataError, psycopg.DataError, psycopg.errors.ProgramLimitExceeded)
-"""A text that no column holds, or that is too long for its index."""
+def _of_postgresql() -> ModuleType:
+    """Its driver: told from other errors by nobody who meets none."""
+    import psycopg  # noqa: PLC0415 - slow to bring in, and a workspace on SQLite needs it not
+
+    return psycopg
+
+
+def _of_the_row(error: BaseException) -> bool:
+    """Whether it is about a text that no column holds, or that is too long for its index."""
+    other = _of_postgresql()
+    kinds = (sqlite3.DataError, other.DataError, other.errors.ProgramLimitExceeded)
+    return isinstance(error, kinds)
 
 
 @contextmanager
@@ -320,8 +333,8 @@ def _as_store_error() -> Iterator[None]:
     where a value is at fault, and not what the database can do now."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
+    except (SQLAlchemyError, sqlite3.Error, _of_postgresql().Error) as error:
         cause = getattr(error, "orig", None) or error
-        raise (RowRefused if isinstance(cause, _OF_THE_ROW) else StoreError)(
+        raise (RowRefused if _of_the_row(cause) else StoreError)(
             f"database: the operation failed ({type(cause).__name__}); nothing of it was kept"
         ) from None

@@ -12,7 +12,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -38,6 +38,8 @@ _COUNTS = {
     Outcome.QUARANTINED: feed.c.units_quarantined,
 }
 _PAGE = 1_000
+_ASKED_AT_ONCE = 500
+"""Digests in one question: a statement takes so many values, and then no more."""
 
 
 class Detail(msgspec.Struct, frozen=True):
@@ -99,11 +101,17 @@ def progress(feed_id: int, batches_done: int, counts: Mapping[Outcome, int]) -> 
     )
 
 
-def feeds(database: Database, source: SourceId) -> dict[str, FeedRow]:
+def feeds(
+    database: Database, source: SourceId, digests: Sequence[str] | None = None
+) -> dict[str, FeedRow]:
     """See service.ports.Store.feeds."""
+    mine = select(feed).where(feed.c.source == source).order_by(feed.c.feed_id)
     with database.reading() as conn:
-        rows = conn.execute(select(feed).where(feed.c.source == source).order_by(feed.c.feed_id))
-        return {row.sha256: feed_row(row) for row in rows}
+        if digests is None:
+            return {row.sha256: feed_row(row) for row in conn.execute(mine)}
+        blocks = (digests[n : n + _ASKED_AT_ONCE] for n in range(0, len(digests), _ASKED_AT_ONCE))
+        asked = (conn.execute(mine.where(feed.c.sha256.in_(block))) for block in blocks)
+        return {row.sha256: feed_row(row) for rows in asked for row in rows}
 
 
 def begin_feed(

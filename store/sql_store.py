@@ -99,9 +99,11 @@ def open_store(url: str, keys: KeyRing, second: SecondJournal | None = None) -> 
 class SqlStore(AuditEvents, Alerts):
     """See service.ports.Store and service.sharing_ports.SharingStore for what each method does."""
 
-    def feeds(self, source: SourceId) -> Mapping[str, FeedRow]:
-        """Every feed of the source, by sha256."""
-        return feeds.feeds(self.database, source)
+    def feeds(
+        self, source: SourceId, digests: Sequence[str] | None = None
+    ) -> Mapping[str, FeedRow]:
+        """The source's feeds, by sha256."""
+        return feeds.feeds(self.database, source, digests)
 
     def begin_feed(
         self, source: SourceId, feed: FeedFile, reader_hash: str, now: Instant

@@ -1,4 +1,4 @@
-"""Charts of nightly reports, drawn once a kind for tests that look at other things: drawing is half
+"""Charts of reports, drawn once a kind for tests that look at other things: drawing is half
 the work of a small night. What is drawn is tested in tests/browser and tests/audit."""
 
 from __future__ import annotations

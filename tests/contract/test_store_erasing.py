@@ -97,8 +97,10 @@ def lines_without(lines: Sequence[str], *names: str) -> list[str]:
 def test_nothing_of_it_is_left_and_nothing_else_is_lost(store: SqlStore) -> None:
     load(store, units(), size=7)
     before, sealed = list(logical_dump(store.database)), payloads(store.database)
+    counted = store.counts()["versions"]
     told = erase(store)
     assert (told.records, told.versions, told.items, told.segments) == (1, 2, 1, 1)
+    assert store.counts()["versions"] == counted - told.versions
     assert told.resealed > 20
     assert told.keys > 0
     after = list(logical_dump(store.database))

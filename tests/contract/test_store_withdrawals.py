@@ -8,12 +8,14 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import func, select
 
 from schemas.errors import FeedRefused
 from schemas.identifiers import LocalId, NhsNumber, PersonId, SourceId
 from schemas.records import Outcome
 from service.ports import FeedState
 from store.sql_store import SqlStore
+from store.tables import record_version
 from tests.store_samples import (
     NOW,
     SOURCE,
@@ -71,6 +73,12 @@ WITHDRAWALS = [
 ]  # fmt: skip
 
 
+def versions_held(store: SqlStore) -> int:
+    """How many versions of records there are, each of them counted."""
+    with store.database.reading() as conn:
+        return int(conn.scalar(select(func.count()).select_from(record_version)) or 0)
+
+
 @pytest.mark.parametrize("together", [False, True], ids=["one by one", "in one batch"])
 @pytest.mark.parametrize(
     ("sayings", "expected", "left"), [pytest.param(*r[1:], id=r[0]) for r in WITHDRAWALS]
@@ -88,6 +96,7 @@ def test_withdrawals(
     assert store.match_columns()["family"].to_pylist() == ([[left]] if left else [])
     assert store.record_sources()["local_id"].to_pylist() == (["1"] if left else [])
     assert store.counts()["records"] == store.source_states()[SOURCE].records == bool(left)
+    assert store.counts()["versions"] == versions_held(store)
 
 
 @pytest.mark.parametrize("sayings", ["A1 -2 B3", "A1 B3 -4 C2", "A1 -2 A3 -4"])
