@@ -38,6 +38,7 @@ def serve(root: Path, host: str, port: int, workers: int) -> None:
     """
     import uvicorn
 
+    from api.accepting import PLACES_VARIABLE, Places
     from api.metrics import MULTIPROCESS
     from service.access import record
     from wiring import clock
@@ -53,12 +54,16 @@ def serve(root: Path, host: str, port: int, workers: int) -> None:
             workspace.actor("serve", None), "serve", store, clock,
             host=host, port=port, workers=workers,
         )  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="commonthread-metrics-") as counts:
+    with tempfile.TemporaryDirectory(prefix="commonthread-workers-") as shared:
         if workers > 1:
-            os.environ[MULTIPROCESS] = counts
+            os.environ[MULTIPROCESS] = shared
+            places = Path(shared) / "connections"
+            Places.make(places, workers)
+            os.environ[PLACES_VARIABLE] = str(places)
         uvicorn.run(
             "commands.serve:application", factory=True, host=host, port=port, workers=workers,
-            access_log=False, log_level="info", server_header=False, timeout_keep_alive=30,
+            loop="api.accepting:EvenLoop", ws="none", access_log=False, log_level="info",
+            server_header=False, timeout_keep_alive=30,
         )  # fmt: skip
 
 

@@ -123,10 +123,14 @@ def pick(
     ]
     opened = opener.held_items(known, seen)
     write = as_shown(decision, known.demographics)
-    none_said = [one for one in opened if says_none(one.item)]
-    present = frozenset((one.source, one.item.heading) for one in opened if not says_none(one.item))
+    none_said: list[HeldItem] = []
+    present: set[tuple[SourceId, Heading]] = set()
     found: list[tuple[str, HeldItem]] = []
     for one in opened:
+        if says_none(one.item):
+            none_said.append(one)
+        else:
+            present.add((one.source, one.item.heading))
         shown = write(one)
         if wanted.fits(shown) and (wanted.types is None or written_as(one.item) in _TYPES):
             found.append((shown.start or shown.recorded_at or "", one))
@@ -134,10 +138,10 @@ def pick(
     found.sort(key=lambda pair: pair[0], reverse=True)
     held = [one for _, one in found]
     if wanted.count is None:
-        return Picked(held, len(held), None, present, none_said)
+        return Picked(held, len(held), None, frozenset(present), none_said)
     end = wanted.offset + wanted.count
     more = end if wanted.count and end < len(held) else None
-    return Picked(held[wanted.offset : end], len(held), more, present, none_said)
+    return Picked(held[wanted.offset : end], len(held), more, frozenset(present), none_said)
 
 
 def tellable(known: Known, decision: ReadDecision) -> ReadDecision:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -49,6 +51,44 @@ def test_whoever_stands_aside_lets_another_have_the_turn_and_gets_it_back() -> N
         assert not was_there.wait(0.05)
     late.join(SOON)
     assert was_there.is_set()
+
+
+def test_the_turn_goes_to_who_comes_back_then_to_whoever_waited_longest() -> None:
+    turns, order = Turns(), list[str]()
+    away, back = threading.Event(), threading.Event()
+
+    def comes_back() -> None:
+        with turns.taken():
+            with turns.aside():
+                away.set()
+                assert back.wait(SOON)
+            order.append("back")
+
+    def begins(name: str) -> None:
+        with turns.taken():
+            order.append(name)
+
+    first = threading.Thread(target=comes_back)
+    first.start()
+    assert away.wait(SOON)
+    threads = [first]
+    with turns.taken():
+        for name in ("one", "two", "three"):
+            threads.append(threading.Thread(target=begins, args=(name,)))
+            threads[-1].start()
+            _until(lambda: turns.waiting == len(threads) - 1)
+        back.set()
+        _until(lambda: turns.waiting == len(threads))
+    for thread in threads:
+        thread.join(SOON)
+    assert order == ["back", "one", "two", "three"]
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + SOON
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.001)
 
 
 def test_without_a_turn_standing_aside_changes_nothing() -> None:
