@@ -27,6 +27,7 @@ from commands.audit import audit
 from commands.backup import backup, restore
 from commands.common import STRICT_EXIT
 from commands.linkfile import link_file
+from commands.listen import listen
 from commands.match import match
 from commands.nightly import evaluate, ingest, link, nightly, train
 from commands.persons import explain, person, quarantine
@@ -56,6 +57,7 @@ COMMANDS: tuple[click.Command, ...] = (
     init,
     link,
     link_file,
+    listen,
     match,
     nightly,
     person,

@@ -12,12 +12,14 @@ import os
 import pwd
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import monotonic, sleep
+from typing import IO, TYPE_CHECKING
 
 from schemas.dates import Instant, to_instant
 from schemas.errors import (
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
     from service.audit_reports_desk import Desk as ReportDesk
     from service.audit_witness import WitnessState
     from service.nightly import Inputs
-    from service.ports import Collector
+    from service.ports import Collector, Reader
     from service.sharing import Sharing
     from store.restoring import Landing
     from store.sql_store import SqlStore
@@ -63,6 +65,11 @@ SETTINGS_FILE = "partnership.toml"
 DEFAULT_PURPOSE = "data-quality"
 OPENED_AT: dict[Path, int] = {}
 """Workspace → how many events its log had when this process opened it first."""
+BRIEFLY = b"briefly\n"
+"""What the lock's file holds while a hand-over of the listener has it."""
+BRIEF_SECONDS = 900.0
+"""How long a run waits for hand-overs."""
+_LOOK_SECONDS = 0.05
 WITNESS_SECONDS = 60.0
 """Between two rounds of the witnesses, while the partnership is served."""
 _LOGGER = logging.getLogger("commonthread")
@@ -112,14 +119,25 @@ class Workspace:
     def inputs(self) -> Iterator[Inputs]:
         """What ingest and link read, with the readers at work until the end."""
         from adapters.ahead import ReadAhead, calm_collector
+
+        calm_collector()
+        with ReadAhead() as ahead:
+            yield self.few_inputs(ahead.readers)
+
+    def few_inputs(
+        self,
+        readers: Mapping[str, Reader] | None = None,
+        digests: dict[tuple[object, ...], str] | None = None,
+    ) -> Inputs:
+        """What ingest and link read, in this process where no other readers are given: for feeds
+        that are small. digests: see adapters.inbox.find_feeds."""
         from adapters.inbox import find_feeds
+        from adapters.registry import READERS
         from service.collecting import collecting
         from service.nightly import Inputs
 
-        calm_collector()
-        finder = collecting(find_feeds, self._collectors())
-        with ReadAhead() as ahead:
-            yield Inputs(self.inbox, self.model_file, ahead.readers, finder)
+        finder = collecting(partial(find_feeds, digests=digests), self._collectors())
+        return Inputs(self.inbox, self.model_file, readers or READERS, finder)
 
     def _collectors(self) -> dict[SourceId, Collector]:
         """Those of the sources that have an interface."""
@@ -128,7 +146,8 @@ class Workspace:
             return {}
         from adapters.interfaces import collector_of
 
-        return {one.id: collector_of(one, self.root, self.inbox, clock) for one in asked}
+        limits = self.settings.limits
+        return {one.id: collector_of(one, self.root, self.inbox, clock, limits) for one in asked}
 
     @contextmanager
     def store(self) -> Iterator[SqlStore]:
@@ -250,17 +269,29 @@ class Workspace:
                 yield Sharing(store, self.settings, self.model_file, clock)
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """The workspace's one lock: held by one writing run at a time. Raises: WorkspaceBusy."""
-        with (self.root / ".lock").open("w") as stream:
+    def exclusive(self, *, briefly: bool = False) -> Iterator[None]:
+        """The workspace's one lock: held by one writing run at a time. Raises: WorkspaceBusy.
+
+        briefly: whoever finds it held waits for us (and we for nobody): for what comes in all day.
+        """
+        with (self.root / ".lock").open("a+") as stream:
+            until, others = monotonic() + (0 if briefly else BRIEF_SECONDS), 0
+            while not _locked(stream):
+                brief = os.pread(stream.fileno(), 8, 0) == BRIEFLY
+                others = 0 if brief else others + 1
+                if monotonic() > until or others > 1:  # twice: it is marked once it is locked
+                    raise WorkspaceBusy(
+                        "another run is at work in this workspace; nothing was changed. Wait for"
+                        " it to end, then run this again"
+                    )
+                sleep(_LOOK_SECONDS)
+            os.ftruncate(stream.fileno(), 0)
+            if briefly:
+                os.write(stream.fileno(), BRIEFLY)
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise WorkspaceBusy(
-                    "another run is at work in this workspace; nothing was changed. Wait for it to"
-                    " end, then run this again"
-                ) from None
-            yield
+                yield
+            finally:
+                os.ftruncate(stream.fileno(), 0)
 
     def actor(self, command: str, purpose: str | None) -> Actor:
         """The operating-system account, its role, and the purpose asked for or the default."""
@@ -283,6 +314,15 @@ class Workspace:
         if url.startswith(prefix) and not url.startswith(prefix + "/"):
             return prefix + str((self.root / url.removeprefix(prefix)).resolve())
         return url
+
+
+def _locked(stream: IO[str]) -> bool:
+    """Takes the lock of a file, if nobody has it."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def publish(store: SqlStore, log: AuditLog) -> Checkpoint | None:

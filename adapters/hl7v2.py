@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 
 from adapters.batches import BatchBuilder
 from adapters.feed_bytes import open_feed
@@ -81,6 +82,20 @@ def read_hl7v2(feed: FeedFile, source: SourceSettings, limits: Limits) -> Iterat
         builder.issue(field, reason)
     if builder.unit >= 0 or envelope:
         yield builder.take()
+
+
+def faults_of(data: bytes, rules: SourceRules, limits: Limits) -> list[MessageFault]:
+    """What would be quarantined of a file of these bytes, for somebody who waits for the answer.
+
+    Raises: FeedRefused: the file would be refused as a whole.
+    """
+    found = []
+    for frame in read_frames(BytesIO(data), limits.max_message_bytes, []):
+        try:
+            _load(frame, rules, limits)
+        except MessageFault as fault:
+            found.append(fault)
+    return found
 
 
 @dataclass

@@ -56,10 +56,20 @@ class _Candidate:
     seen: os.stat_result
 
 
-def find_feeds(inbox: Path, source: SourceSettings, limits: Limits) -> Found:
+def find_feeds(
+    inbox: Path,
+    source: SourceSettings,
+    limits: Limits,
+    *,
+    digests: dict[tuple[object, ...], str] | None = None,
+) -> Found:
     """The files of `inbox/SOURCE/` that can be read now.
 
     Waits at most `limits.settle_seconds`, and only if a file was changed that lately.
+
+    Args:
+        digests: kept from call to call, for whoever looks often: what was read whole once is not
+            read again while it looks the same.
     """
     folder = inbox / source.id
     if not folder.is_dir():
@@ -74,7 +84,7 @@ def find_feeds(inbox: Path, source: SourceSettings, limits: Limits) -> Found:
     for candidate in candidates:
         name = _shown(candidate.path.name)
         try:
-            digest = _digest_if_still(candidate)
+            digest = _digest_known(candidate, {} if digests is None else digests)
         except OSError as error:
             notices.append(f"{name} could not be read ({error.strerror}); left for the next run")
             continue
@@ -181,6 +191,19 @@ def _let_settle(candidates: Sequence[_Candidate], settle_seconds: float) -> None
     wait = max((settle_seconds - max(age, 0.0) for age in ages), default=0.0)
     if wait > 0:
         time.sleep(wait)
+
+
+def _digest_known(candidate: _Candidate, digests: dict[tuple[object, ...], str]) -> str | None:
+    """As `_digest_if_still`, or as it was the last time."""
+    seen = candidate.seen
+    key = (candidate.path, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+    known = digests.get(key)
+    if known is not None:
+        return known
+    digest = _digest_if_still(candidate)
+    if digest is not None:
+        digests[key] = digest
+    return digest
 
 
 def _digest_if_still(candidate: _Candidate) -> str | None:

@@ -27,3 +27,15 @@ def read_secret(root: Path, name: str) -> str:
     if not lines or not lines[0]:
         raise InputError(f"{name}: expected one line with the secret; it is empty")
     return lines[0]
+
+
+def check_private(root: Path, name: str) -> None:
+    """That nobody but its owner can read a file of the workspace. Raises: InputError."""
+    try:
+        mode = (root / name).stat().st_mode
+    except OSError as error:
+        raise InputError(
+            f"{name}: cannot be read ({type(error).__name__}); expected a file of the workspace"
+        ) from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise InputError(f"{name}: others can read this secret; run chmod 600 on it")

@@ -133,6 +133,7 @@ DETAILS: dict[str, Detail] = {
     "as_at": Detail(_MOMENT, "as of when"),
     # --- feeds ---------------------------------------------------------------------------------
     "source": Detail(_NAME, "id of a source"),
+    "sources": Detail(_CODES, "ids of sources that are listened for"),
     "feed": Detail(_CODE, "first letters of the feed's digest"),
     "state": Detail(_CODE, "how the feed ended: loaded, refused"),
     "units": Detail(Kind.COUNTS, "units by outcome: new, changed, unchanged, quarantined"),
@@ -194,7 +195,10 @@ DETAILS: dict[str, Detail] = {
     "trouble": Detail(_CODE, "what is wrong with a witness; none"),
     "size": Detail(_COUNT, "entries of a checkpoint"),
     "its_size": Detail(_COUNT, "entries that a witness says it signed"),
-    "step": Detail(_CODE, "what was done with the log's keys: list, rotate, retire"),
+    "step": Detail(
+        _CODE,
+        "what was done: with the log's keys list, rotate, retire; by `listen` start, load, stop",
+    ),
     "number": Detail(_COUNT, "number of a key of the log"),
     "key": Detail(_CODE, "id of a key of the log"),
     "file": Detail(_NAME, "file of the second journal"),

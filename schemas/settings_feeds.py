@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -33,7 +34,13 @@ from schemas.settings import (
     SourceSettings,
     WholeList,
 )
-from schemas.settings_interfaces import Interface, read_interface
+from schemas.settings_interfaces import (
+    MESSAGES,
+    WRITTEN_AS,
+    Interface,
+    MllpInterface,
+    read_interface,
+)
 from schemas.settings_table import Table
 
 
@@ -65,8 +72,10 @@ def read_source(table: Table, known: set[OdsCode]) -> SourceSettings:
     fmt = table.choice("format", FORMATS)
     interface = read_interface(table.table("interface"))
     files = tuple(_file(t, fmt, interface) for t in table.tables("file"))
+    if interface is not None and not files and fmt != WRITTEN_AS[type(interface)]:
+        table.fault("format", f"what this interface collects is {WRITTEN_AS[type(interface)]}")
     if not files and fmt in ("fhir", "hl7v2"):
-        files = (FileSettings(pattern="*", format=fmt),)
+        files = (_any_file(fmt, interface),)
     if sum(file.snapshot is not None for file in files) > 1:
         table.fault("file", "a source has one whole list; several files have snapshot set")
     if not files:
@@ -140,6 +149,13 @@ _USED = {
 _FOR_ALL = {"pattern", "format", "as_at"}
 
 
+def _any_file(fmt: str, interface: Interface | None) -> FileSettings:
+    """How files are read of whose form nothing need be said."""
+    if interface is None:
+        return FileSettings(pattern="*", format=fmt)
+    return FileSettings(pattern="*", format=fmt, as_at=COLLECTED, collected=True)
+
+
 def _file(table: Table, source_format: str, interface: Interface | None) -> FileSettings:
     fmt = table.choice("format", FORMATS, source_format)
     defaults = FileSettings(pattern="*", format=fmt)
@@ -159,7 +175,7 @@ def _file(table: Table, source_format: str, interface: Interface | None) -> File
     )
     used = _USED.get(fmt, set())
     if interface is not None:
-        _check_collected(table, file)
+        _check_collected(table, file, interface)
     if "columns" in used:
         _check_rows(table, file)
         _check_header(table, file)
@@ -178,14 +194,20 @@ def _file(table: Table, source_format: str, interface: Interface | None) -> File
     return file
 
 
-def _check_collected(table: Table, file: FileSettings) -> None:
+def _check_collected(table: Table, file: FileSettings, interface: Interface) -> None:
     """That nothing is said of the form of files that we write ourselves."""
-    if file.format != "delimited":
-        table.fault("format", "what a database answers is written as a delimited file")
+    fmt = WRITTEN_AS[type(interface)]
+    if file.format != fmt:
+        table.fault("format", f"what this interface collects is written as {fmt}")
+    if isinstance(interface, MllpInterface) and not fnmatchcase(f"{MESSAGES}_T.hl7", file.pattern):
+        table.fault("pattern", f"expected one that fits {MESSAGES}_TIME.hl7")
+    form = "with a header, commas and quotes, in UTF-8, and " if fmt == "delimited" else ""
     for key in ("encoding", "delimiter", "quote", "header", "as_at"):
         if key in table.values:
-            table.fault(key, "not to be set: what a database answers is written with a header,"
-                        " commas and quotes, in UTF-8, and named by the time")  # fmt: skip
+            message = (
+                f"not to be set: what an interface collects is written {form}named by the time"
+            )
+            table.fault(key, message)
 
 
 def _mapping(table: Table) -> dict[str, Any]:

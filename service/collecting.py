@@ -25,15 +25,16 @@ def collecting(find_feeds: FeedFinder, collectors: Mapping[SourceId, Collector])
         inbox: Path, source: SourceSettings, limits: Limits
     ) -> tuple[Sequence[FeedFile], Sequence[str]]:
         collector = collectors.get(source.id)
-        told = [] if collector is None else _collected(collector)
+        told = [] if collector is None else _collected(collector, inbox / source.id)
         feeds, notices = find_feeds(inbox, source, limits)
         return feeds, [*told, *notices]
 
     return found
 
 
-def _collected(collector: Collector) -> list[str]:
+def _collected(collector: Collector, folder: Path) -> list[str]:
     try:
+        folder.mkdir(exist_ok=True)  # nobody else brings anything to it
         return collector.collect()
     except InputError as error:
         return [f"{NOT_COLLECTED}: {error}"]

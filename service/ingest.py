@@ -137,7 +137,7 @@ def _new_feeds(
         reports.append(report)
         feeds, notices = find_feeds(inbox, source, limits)
         report.notices += notices
-        known = store.feeds(source.id)
+        known = store.feeds(source.id, [feed.sha256 for feed in feeds])
         seen: set[str] = set()
         for feed in feeds:
             row = known.get(feed.sha256)

@@ -245,8 +245,10 @@ class Store(LinkStore, Protocol):
         """Releases connections."""
 
     # --- feeds -----------------------------------------------------------------------------
-    def feeds(self, source: SourceId) -> Mapping[str, FeedRow]:
-        """Every feed of the source, by sha256."""
+    def feeds(
+        self, source: SourceId, digests: Sequence[str] | None = None
+    ) -> Mapping[str, FeedRow]:
+        """The feeds of the source, by sha256: every one, or those of `digests` that are known."""
 
     def begin_feed(
         self, source: SourceId, feed: FeedFile, reader_hash: str, now: Instant

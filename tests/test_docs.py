@@ -54,10 +54,11 @@ from schemas.settings import (
 from schemas.settings_api import ApiSettings, ClientSettings, IdentityProvider
 from schemas.settings_audit import AuditSettings, WitnessSettings
 from schemas.settings_file import parse_settings
-from schemas.settings_interfaces import SqlInterface, SqlQuery
+from schemas.settings_interfaces import FhirInterface, MllpInterface, SqlInterface, SqlQuery
 from schemas.settings_sharing import SharingSettings
 from service.review_queue import FACTORS, KINDS
 from tests.adapters.excel_feeds import workbook
+from tests.fhir_server import fhir_server
 from tests.pages import (
     DRAWINGS,
     LOCKS,
@@ -165,6 +166,8 @@ SECTIONS: dict[str, type] = {
     "[[organisation]]": Organisation,
     "[[source]]": SourceSettings,
     "[source.interface]": SqlInterface,
+    "[source.interface] for FHIR": FhirInterface,
+    "[source.interface] for MLLP": MllpInterface,
     "[[source.interface.query]]": SqlQuery,
     "[[source.file]]": FileSettings,
     "[[source.file.sheet]]": SheetSettings,
@@ -207,6 +210,22 @@ name = "clients"
 sql = "SELECT 1"
 [[source.file]]
 columns = { local_id = "ID" }
+[[source]]
+id = "v"
+name = "V"
+format = "fhir"
+organisations = ["A1A1A"]
+[source.interface] # FHIR
+kind = "fhir"
+url = "https://records.example"
+[[source]]
+id = "w"
+name = "W"
+format = "hl7v2"
+organisations = ["A1A1A"]
+[source.interface] # MLLP
+kind = "mllp"
+listen = "0.0.0.0:2575"
 [[identity_provider]]
 issuer = "https://idp.example"
 audience = "https://records.example"
@@ -250,6 +269,8 @@ def test_settings_are_those_of_the_code(heading: str) -> None:
         names = (names - {"sheets", "collected"}) | {"sheet"}
     if heading == "[source.interface]":
         names = (names - {"queries"}) | {"kind", "query"}
+    if heading in ("[source.interface] for FHIR", "[source.interface] for MLLP"):
+        names |= {"kind"}
     if heading == "[[identity_provider]]":
         names = (names - {"clients"}) | {"client"}
     assert set(documented(heading)) == names
@@ -305,7 +326,7 @@ def test_required_settings_are_required() -> None:
         if heading == "as_at":
             text = LEAST.replace('file_name = "(x)"', 'format = "%Y"')
         else:
-            begin = lines.index(heading)
+            begin = lines.index(heading.replace("] for ", "] # "))
             at = next(n for n in range(begin, len(lines)) if lines[n].startswith(f"{name} ="))
             text = "\n".join([*lines[:at], *lines[at + 1 :]])
         with pytest.raises(SettingsError, match=rf"\b{name}: missing"):
@@ -333,7 +354,10 @@ def example_sources() -> dict[str, SourceSettings]:
 
 def test_the_examples_of_sources_are_accepted() -> None:
     sources = example_sources()
-    assert set(sources) == {"housing_support", "lunch_club", "day_hospice", "mental_health"}
+    assert set(sources) == {
+        "housing_support", "lunch_club", "day_hospice", "mental_health", "eye_clinic",
+        "childrens_hospital",
+    }  # fmt: skip
     files = sources["housing_support"].files
     assert [file.kind for file in files] == ["client_record", "care_item"]
 
@@ -352,7 +376,7 @@ def test_the_example_of_a_database_is_asked(tmp_path: Path) -> None:
     """Its question, but for the words of PostgreSQL for an hour."""
     source = example_sources()["mental_health"]
     interface = source.interface
-    assert interface is not None
+    assert isinstance(interface, SqlInterface)
     (query,) = interface.queries
     query = dataclasses.replace(
         query, first="1900", sql=query.sql.replace(" - interval '1 hour'", "")
@@ -377,6 +401,31 @@ def test_the_example_of_a_database_is_asked(tmp_path: Path) -> None:
     (batch,) = READERS[feed.settings.format](feed, asked, limits)
     assert (batch.rejected, batch.issues, batch.records.num_rows) == ((), {}, 1)
     assert batch.records.column("as_at").to_pylist() == ["2026-03-01T04:05:06Z"]
+
+
+def test_the_example_of_a_fhir_server_is_asked(tmp_path: Path) -> None:
+    source = example_sources()["eye_clinic"]
+    (tmp_path / source.id).mkdir()
+    (tmp_path / "keys").mkdir()
+    secret = tmp_path / "keys" / "eye-clinic.secret"
+    secret.write_text("swordfish")
+    secret.chmod(0o600)
+    now = Instant("2026-03-02T00:00:00Z")
+    with fhir_server() as server:
+        server.put("Patient", "P1", server.moment)
+        server.put("Flag", "F1", server.moment)
+        server.issue = lambda: (200, b'{"access_token": "t", "token_type": "Bearer"}')
+        server.token = "Bearer t"
+        asked = dataclasses.replace(
+            source, interface=dataclasses.replace(
+                source.interface, url=server.url, token_url=f"{server.url}/token"  # type: ignore[arg-type]
+            )
+        )  # fmt: skip
+        assert collector_of(asked, tmp_path, tmp_path, lambda: now).collect() == []
+    (feed,) = find_feeds(tmp_path, asked, Limits()).feeds
+    assert feed.path.name == "Patient_20260302T000000Z.ndjson"
+    (batch,) = READERS[feed.settings.format](feed, asked, Limits())
+    assert (batch.rejected, batch.records.num_rows) == ((), 1)
 
 
 def test_the_example_of_an_extract_is_read(tmp_path: Path) -> None:

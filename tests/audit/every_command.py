@@ -111,7 +111,7 @@ WHY = ("--reason", "asked for at the desk")
 M, IG = MINE, OFFICER
 COMMANDS: dict[str, Attempt] = {
     "quarantine list": Attempt(M),
-    "source new": Attempt(M, _w("housing", _agreement), "failed"),
+    "source new": Attempt(M, _w("housing", _agreement)),
     "source check": Attempt(M, _w("nosuch", __file__), "failed"),
     "match": Attempt(M, _w(_question)),
     "person show": Attempt(M, _w(_person)),

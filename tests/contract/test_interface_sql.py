@@ -3,14 +3,11 @@ whenever it is asked and whatever breaks meanwhile."""
 
 from __future__ import annotations
 
-import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
@@ -28,6 +25,7 @@ from schemas.settings_file import parse_settings
 from service.collecting import NOT_COLLECTED, collecting
 from service.ingest import SourceReport, ingest
 from store.sql_store import SqlStore
+from tests.functional.killer import die_at
 from tests.processes import split_off
 
 SINCE = "SELECT id, family, born, changed FROM clients WHERE changed >= :since"
@@ -183,31 +181,19 @@ def test_nothing_is_written_to_the_database(wards: Wards, sql: str) -> None:
 
 
 MOMENTS = {
-    "before the file is made durable": (os, "fsync", 1, "before"),
-    "before the file has its name": (Path, "rename", 1, "before"),
-    "after the file has its name": (Path, "rename", 1, "after"),
-    "before the position has its name": (Path, "rename", 2, "before"),
-    "after the position has its name": (Path, "rename", 2, "after"),
-    "while rows are written": (sql_source, "texts", 5, "before"),
+    "before the file is made durable": ("os:fsync", 1, "before"),
+    "before the file has its name": ("pathlib:Path.rename", 1, "before"),
+    "after the file has its name": ("pathlib:Path.rename", 1, "after"),
+    "before the position has its name": ("pathlib:Path.rename", 2, "before"),
+    "after the position has its name": ("pathlib:Path.rename", 2, "after"),
+    "while rows are written": ("adapters.sql_source:texts", 5, "before"),
 }
 
 
 def collect_and_die(told: list[str]) -> None:
     """Collects in a process that dies at a moment."""
     url, root, moment = told
-    holder, name, nth, when = MOMENTS[moment]
-    real, calls = getattr(holder, name), count(1)
-
-    def last(*arguments: Any, **options: Any) -> Any:
-        mine = next(calls) == nth
-        if mine and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = real(*arguments, **options)
-        if mine:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(holder, name, last)
+    die_at(*MOMENTS[moment])
     (source,) = partnership(url, SINCE).sources
     now = Instant("2026-03-01T00:00:00Z")
     collector_of(source, Path(root), Path(root) / "inbox", lambda: now).collect()

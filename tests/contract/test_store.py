@@ -81,6 +81,10 @@ def test_a_feed_begins_goes_on_and_ends(store: SqlStore) -> None:
     done = store.begin_feed(SOURCE, feed_file(), "reader-2", NOW)
     assert (done.state, done.batches_done) == (FeedState.LOADED, 2)
     assert store.feeds(SOURCE) == {feed_file().sha256: done}
+    many = [f"{n:064}" for n in range(1_000)]
+    for asked in ([*many, feed_file().sha256], [feed_file().sha256, *many]):
+        assert store.feeds(SOURCE, asked) == {feed_file().sha256: done}
+    assert store.feeds(SOURCE, many) == store.feeds(SOURCE, []) == {}
     assert store.feeds(SourceId("other")) == {}
 
 

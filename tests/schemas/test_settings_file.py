@@ -8,7 +8,7 @@ import pytest
 from schemas.errors import SettingsError
 from schemas.settings import Limits, LinkSettings, Settings, WholeList
 from schemas.settings_file import parse_settings
-from schemas.settings_interfaces import SqlInterface, SqlQuery
+from schemas.settings_interfaces import FhirInterface, MllpInterface, SqlInterface, SqlQuery
 
 HEAD = """
 [partnership]
@@ -210,8 +210,117 @@ def _asked(old: str, new: str, file: str = "") -> str:
     return HEAD + SOURCE + ASKED.replace(old, new) + block
 
 
+SEARCHED = """
+[[source]]
+id = "eyes"
+name = "Eyes"
+organisations = ["RA7"]
+format = "fhir"
+[source.interface]
+kind = "fhir"
+url = "https://eyes.example/r4/"
+"""
+SIGNED = """token_url = "https://eyes.example/token/"
+client_id = "us"
+client_secret_file = "keys/eyes.secret"
+scope = "system/*.read"
+"""
+
+
+def test_a_fhir_server_that_is_searched() -> None:
+    text = HEAD + SEARCHED + SIGNED + 'resources = "Flag"\npage_size = 7\noverlap_minutes = 0\n'
+    (source,) = parse_settings(text + "max_pages = 9\ntimeout_seconds = 8\ntries = 1\n").sources
+    assert source.interface == FhirInterface(
+        "https://eyes.example/r4", ("Flag",), 7, 0, None, "https://eyes.example/token/", "us",
+        "keys/eyes.secret", "system/*.read", 9, 8, 1,
+    )  # fmt: skip
+    (file,) = source.files
+    assert (file.collected, file.pattern, file.format) == (True, "*", "fhir")
+    assert file.as_at is not None
+    assert file.as_at.file_name.search("Flag_20260301T040506Z.ndjson")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8080", "[::1]:1"])
+def test_a_fhir_server_on_this_machine(host: str) -> None:
+    text = HEAD + SEARCHED.replace("https://eyes.example", f"http://{host}")
+    (source,) = parse_settings(text).sources
+    assert source.interface == FhirInterface(f"http://{host}/r4")
+
+
+def _searched(old: str, new: str) -> str:
+    text = HEAD + SEARCHED + SIGNED
+    assert old in text
+    return text.replace(old, new)
+
+
+HEARD = """
+[[source]]
+id = "acute"
+name = "Acute"
+organisations = ["RA7"]
+format = "hl7v2"
+[source.interface]
+kind = "mllp"
+listen = "[::1]:2575"
+certificate_file = "keys/listen.pem"
+key_file = "keys/listen.key"
+client_ca_file = "keys/senders.pem"
+"""
+
+
+def test_an_address_that_is_listened_at() -> None:
+    more = "max_connections = 3\nidle_seconds = 0.5\nroll_seconds = 2\nlink = false\n"
+    (source,) = parse_settings(HEAD + HEARD + more).sources
+    interface = source.interface
+    assert interface == MllpInterface(
+        "[::1]:2575", "keys/listen.pem", "keys/listen.key", "keys/senders.pem", 3, 0.5, 2, False
+    )
+    assert isinstance(interface, MllpInterface)
+    assert interface.address == ("::1", 2575)
+    (file,) = source.files
+    assert (file.collected, file.format) == (True, "hl7v2")
+    assert file.as_at is not None
+    assert file.as_at.file_name.search("messages_20260301T040506Z.hl7")
+
+
+def _heard(old: str, new: str) -> str:
+    assert old in HEARD
+    return HEAD + HEARD.replace(old, new)
+
+
 FAULTS = [
-    ("another kind", _asked('"sql"', '"odbc"'), "interface.kind: expected one of sql"),
+    *((f"listening at {bad}", _heard("[::1]:2575", bad), "interface.listen: expected HOST:PORT")
+      for bad in ("2575", "localhost", ":2575", "host:70000", "host:port", "::1:2575", "a b:1")),
+    ("half a TLS", _heard('key_file = "keys/listen.key"\n', ""), "key_file: expected both"),
+    ("clients without TLS", _heard('certificate_file = "keys/listen.pem"\nkey_file ='
+                                   ' "keys/listen.key"\n', ""), "client_ca_file: needs"),
+    ("messages of another name", _heard("client_ca_file", "[[source.file]]\npattern = 'x*'\n#"),
+     "file[0].pattern: expected one that fits messages_TIME.hl7"),
+    ("messages as rows", _heard("hl7v2", "fhir"), "format: what this interface"),
+    ("too slow", _heard("client_ca", "roll_seconds = 31\nclient_ca"), "expected 0.1 to 30"),
+    ("in clear", _searched("https://eyes.example/r4", "http://eyes.example"), "interface.url: exp"),
+    ("in clear to a name like ours", _searched("https://eyes.example/r4", "http://localhost.x"),
+     "interface.url: expected an address that begins with https://"),
+    ("a token in clear", _searched("https://eyes.example/t", "http://x/t"), "token_url: expected"),
+    ("a user", _searched("//eyes.example/r4", "//a:b@eyes.example"), "interface.url: expected no"),
+    ("a query", _searched("/r4/", "/r4?x=1"), "interface.url: expected no user, password, query"),
+    ("no address", _searched("//eyes.example/r4", "//[x/"), "interface.url: expected an address"),
+    ("no server", _searched("https://eyes.example/r4/", ""), "interface.url: expected text"),
+    ("no type", _searched("client_id", "resources = ['patients']\nclient_id"), "resources: expect"),
+    ("no types", _searched("client_id", "resources = []\nclient_id"), "resources: expected names"),
+    ("a type twice", _searched("client_id", "resources = ['A', 'B', 'A']\nclient_id"),
+     "resources: expected names of"),
+    ("a type twice in full", _searched("client_id", "resources = ['Flag', 'Flag']\nclient_id"),
+     "resources: Flag stands twice"),
+    ("two tokens", _searched("client_id", "token_file = 'keys/t'\nclient_id"), "token_file: a tok"),
+    ("no client", _searched('client_id = "us"\n', ""), "interface.client_id: missing; a token is"),
+    ("a scope for nothing", HEAD + SEARCHED + "scope = 'x'\n", "interface.token_url: missing;"),
+    ("a FHIR secret elsewhere", _searched("keys/eyes", "../eyes"), "client_secret_file: expec"),
+    ("no pages", _searched("client_id", "page_size = 0\nclient_id"), "page_size: expected 1 to"),
+    ("FHIR as rows", _searched('format = "fhir"', 'format = "hl7v2"'), "format: what this int"),
+    ("FHIR of another time", HEAD + SEARCHED + "[[source.file]]\nas_at = { file_name = '(x)' }\n",
+     "file[0].as_at: not to be set"),
+    ("another kind", _asked('"sql"', '"odbc"'), "interface.kind: expected one of sql,"),
     ("a password in the URL", _asked("reader@", "reader:x@"), "interface.url: holds a password"),
     ("no URL", _asked('"postgresql+psycopg://reader@wards.example/pas"', '"pas"'),
      "interface.url: expected DIALECT"),
@@ -229,7 +338,7 @@ FAULTS = [
     ("a form of its own", _asked("at", "at", 'quote = "|"'), "file[0].quote: not to be set"),
     ("a time of its own", _asked("at", "at", "as_at = { file_name = '(x)' }"),
      "file[0].as_at: not to be set"),
-    ("another format", _asked("at", "at", 'format = "xml"'), "file[0].format: what a database"),
+    ("another format", _asked("at", "at", 'format = "xml"'), "file[0].format: what this inter"),
     ("not TOML", "x =", "not TOML"),
     ("no name", "", "partnership.name: missing"),
     ("an empty name", HEAD.replace('"Test"', '""'), "partnership.name: expected text"),
