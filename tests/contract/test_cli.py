@@ -115,7 +115,14 @@ def test_every_command_with_json_is_tried() -> None:
         ("consent", name)
         for name in ("add", "check", "competence", "investigator", "list", "proxy")
     }
-    elsewhere = {("demo",), ("link-file",), ("evaluate",), ("person", "show"), ("train",)}
+    elsewhere = {
+        ("source", "check"),
+        ("demo",),
+        ("link-file",),
+        ("evaluate",),
+        ("person", "show"),
+        ("train",),
+    }
     have = {
         words
         for words in ALL
@@ -128,7 +135,7 @@ def test_every_command_with_json_is_tried() -> None:
     assert have == tried | elsewhere | reviewed | runs | sharing | logged, (
         "logged: test_cli_audit_*.py; reviewed: tests/functional/test_review*.py, "
         "test_backup.py; runs: test_cli_runs.py, test_cli_match.py; sharing: "
-        "test_cli_sharing.py, tests/api"
+        "test_cli_sharing.py, tests/api; source: test_cli_source.py"
     )
 
 
