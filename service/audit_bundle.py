@@ -101,8 +101,8 @@ def write_bundle(
     hidden = hidden_from(store, actor).persons
     head = _head(log, wanted.earlier)
     bundled = Bundled(read_checkpoint(head["checkpoint"].encode()).size)
-    pages = _asked_events(store, wanted)
-    told = (line for page in pages for line in _told(log, _seen(page, hidden), bundled))
+    pages = _asked_events(store, wanted, hidden)
+    told = (line for page in pages for line in _told(log, page, bundled))
     with _whole_file(path) as part:
         if path.suffix == ".json":
             part.write_bytes(_encode(head | {"events": [msgspec.Raw(line) for line in told]}))
@@ -163,13 +163,16 @@ def _instant(text: str | None) -> Instant | None:
     return to_instant(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
-def _asked_events(store: AuditStore, wanted: Wanted) -> Iterator[Sequence[Numbered]]:
-    """The events of the query, or of the leaves. Raises: NotFound: a leaf has no payload."""
+def _asked_events(
+    store: AuditStore, wanted: Wanted, hidden: frozenset[PersonId]
+) -> Iterator[Sequence[Numbered]]:
+    """The events of the query, or of the leaves, but those of whom is hidden. Raises: NotFound: a
+    leaf has no payload, or one that is hidden: nobody can tell which."""
     if not wanted.leaves:
-        yield from store.find_numbered(wanted.query)
+        yield from (_seen(page, hidden) for page in store.find_numbered(wanted.query))
         return
     for leaf in sorted({*wanted.leaves}):
-        one = next(store.find_numbered(AuditQuery(after=leaf - 1, limit=1)), ())
+        one = _seen(next(store.find_numbered(AuditQuery(after=leaf - 1, limit=1)), ()), hidden)
         if not one or one[0].leaf != leaf:
             raise NotFound(f"leaf {leaf}: there is no such event, or its time was over")
         yield one
@@ -254,7 +257,11 @@ def _whole_file(path: Path) -> Iterator[Path]:
         yield part
         make_durable(part)
         part.replace(path)
-        make_durable(path.parent)
+        try:
+            make_durable(path.parent)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or 'no room'})") from None
     finally:

@@ -77,6 +77,8 @@ class Journal:
         self.folder, self.key = folder, key
         self._file: int | None = None
         self._name, self._end = "", 0
+        self._named_in = {folder.parent}
+        """Folders whose names may not be durable: whoever made them may have died, or failed."""
 
     def append(self, salted: Sequence[tuple[bytes, bytes]]) -> None:
         """Keeps events durably, given as (salt, canonical bytes). Raises: OSError: they are not."""
@@ -125,7 +127,8 @@ class Journal:
 
     def _opened(self) -> int:
         if self._file is None:
-            new = [at for at in (self.folder, *self.folder.parents) if not at.exists()]
+            missing = [at for at in (self.folder, *self.folder.parents) if not at.exists()]
+            self._named_in |= {folder.parent for folder in missing}
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._name = f"{secrets.token_hex(16)}{SUFFIX}"
             part = self.folder / f".{self._name}.part"
@@ -139,8 +142,10 @@ class Journal:
                 with suppress(OSError):
                     part.unlink()
                 raise
-            for folder in (self.folder, *(made.parent for made in new)):
+            make_durable(self.folder)
+            for folder in sorted(self._named_in):
                 make_durable(folder)
+            self._named_in.clear()  # not before: what failed is made durable with the next event
         return self._file
 
 

@@ -43,6 +43,38 @@ def test_of_the_second_journal(tmp_path: Path, synced: list[Path]) -> None:
     keys.close()
 
 
+def test_a_folder_of_the_journal_that_was_not_durable_is_made_so_with_the_next_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an error the folder is there, and nobody knows whether its name lasts."""
+    keys = create_keyring(tmp_path / "keys", FileKey(tmp_path / "keys" / KEY_FILE))
+    real, paths, failing = os.fsync, list[Path](), {tmp_path}
+
+    def fsync(handle: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        if path in failing:
+            failing.remove(path)
+            raise OSError(5, "input/output error")
+        paths.append(path)
+        real(handle)
+
+    journal = Journal(tmp_path / "new" / "second", keys.journal)
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="input/output"):
+        journal.append([(b"salt", b"{}")])
+    paths.clear()
+    journal.append([(b"salt", b"{}")])
+    assert {journal.folder, journal.folder.parent, tmp_path} <= {*paths}
+    journal.close()
+    # Nor whether whoever made it came so far: it may have been killed.
+    journal = Journal(tmp_path / "new" / "second", keys.journal)
+    paths.clear()
+    journal.append([(b"salt", b"{}")])
+    assert {journal.folder, journal.folder.parent} <= {*paths}
+    journal.close()
+    keys.close()
+
+
 def test_of_the_published_log(tmp_path: Path, synced: list[Path]) -> None:
     log = Log(tmp_path)
     log.publish(3)
